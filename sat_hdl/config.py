@@ -1,0 +1,170 @@
+"""One frozen configuration, its presets, and the one place that derives and checks widths.
+
+Every block takes a :class:`Config`'s derived values, never numbers of its own, so two blocks can't
+disagree on a width. Errors are :class:`ConfigError`, whose text is a sentence for the user.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sat_hdl.formats import OPERAND_FORMATS, FloatFormat
+
+__all__ = ["PRESETS", "Config", "ConfigError", "load", "parse_sparsity", "preset"]
+
+
+class ConfigError(ValueError):
+    """A configuration that can't be built, or a run that it can't do. The text is for the user."""
+
+
+def require(condition: bool, sentence: str):
+    if not condition:
+        raise ConfigError(sentence)
+
+
+def _integer(name: str, value: Any, low: int, high: int):
+    require(
+        isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
+        f"`{name}` must be an integer from {low} to {high}, not {value!r}.",
+    )
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is built.
+
+    Arguments
+    ---------
+    rows, cols: R and C of the array, 1 to 32 each.
+    max_m: largest group length M that the hardware runs: 2, 4, 8 or 16. Every smaller power of two
+        from 2, and every N < M, is chosen at run time.
+    interleave: J, independent sums held by each USPE, 8 to 16. At least the loop latency of the
+        multiply-accumulate (8 cycles, write-back included), so that the adder never waits for itself.
+    operand_format: "fp16" (binary16) or "bf16" (bfloat16); accumulation is always binary32.
+    sore_lanes: vectors that SORE prunes in parallel, 1 to 64.
+    target: "portable" (any FPGA, and simulation) or "ecp5" (MULT18X18D and CCU2C instantiated).
+    """
+
+    rows: int = 8
+    cols: int = 8
+    max_m: int = 8
+    interleave: int = 8
+    operand_format: str = "fp16"
+    sore_lanes: int = 8
+    target: str = "portable"
+
+    def __post_init__(self):
+        _integer("rows", self.rows, 1, 32)
+        _integer("cols", self.cols, 1, 32)
+        _integer("max_m", self.max_m, 2, 16)
+        require(self.max_m in (2, 4, 8, 16), f"`max_m` must be 2, 4, 8 or 16, not {self.max_m!r}.")
+        _integer("interleave", self.interleave, 8, 16)
+        require(
+            self.operand_format in OPERAND_FORMATS,
+            f"`operand_format` must be one of {', '.join(OPERAND_FORMATS)}, not {self.operand_format!r}.",
+        )
+        _integer("sore_lanes", self.sore_lanes, 1, 64)
+        require(
+            self.target in ("portable", "ecp5"),
+            f'`target` must be "portable" or "ecp5", not {self.target!r}.',
+        )
+
+    # --- derived widths -------------------------------------------------------------------------
+
+    @property
+    def format(self) -> FloatFormat:
+        return OPERAND_FORMATS[self.operand_format]
+
+    @property
+    def index_bits(self) -> int:
+        """Width of an element's index in its group."""
+        return (self.max_m - 1).bit_length()
+
+    @property
+    def count_bits(self) -> int:
+        """Width of N and of M, which run from 1 to max_m."""
+        return self.max_m.bit_length()
+
+    @property
+    def dim_bits(self) -> int:
+        """Width of a product's m, k and n."""
+        return 24
+
+    @property
+    def west_elements(self) -> int:
+        """E: elements that a row takes in one west beat, enough for 1:M at full rate (M / J, rounded up
+        to a power of two)."""
+        return 1 if self.max_m <= self.interleave else 2
+
+    # --- what it can run ------------------------------------------------------------------------
+
+    def group_lengths(self) -> list[int]:
+        """The M that this configuration runs."""
+        return [m for m in (2, 4, 8, 16) if m <= self.max_m]
+
+    def check_sparsity(self, keep: int, group: int):
+        """Raises :class:`ConfigError` unless ``keep``:``group`` (N:M) can run here. N = M is dense."""
+        require(
+            group in self.group_lengths(),
+            f"{keep}:{group} sparsity can't run here: M must be one of "
+            f"{', '.join(map(str, self.group_lengths()))} in a configuration with max_m = {self.max_m}.",
+        )
+        require(
+            1 <= keep <= group,
+            f"{keep}:{group} sparsity can't run: N must be from 1 to M - 1 = {group - 1}, or use `dense`.",
+        )
+
+
+#: Presets by name. `default` is what every command uses unless told otherwise.
+PRESETS: dict[str, Config] = {
+    "default": Config(),
+    "tiny": Config(rows=2, cols=2, sore_lanes=2),
+    "4x4": Config(rows=4, cols=4, sore_lanes=4),
+    "8x8": Config(),
+    "8x8-bf16": Config(operand_format="bf16"),
+    "8x8-m16": Config(max_m=16, interleave=16),
+    "16x16": Config(rows=16, cols=16, sore_lanes=16),
+    "paper-32x32": Config(rows=32, cols=32, sore_lanes=32),
+    "ulx3s-85f": Config(rows=4, cols=4, sore_lanes=4, target="ecp5"),
+}
+
+
+def preset(name: str) -> Config:
+    """The preset called ``name``."""
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.{hint}")
+    return PRESETS[name]
+
+
+def load(path: str | Path) -> Config:
+    """Reads a TOML file whose keys are :class:`Config`'s. An unknown key or a wrong value is refused."""
+    path = Path(path)
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Config)
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {str(path)!r}.") from None
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} can't be read: {error.strerror}.") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        text = str(error)
+        if "unknown field" in text:
+            text += f"; the keys are {', '.join(Config.__struct_fields__)}"
+        raise ConfigError(f"{path}: {text}.") from None
+
+
+def parse_sparsity(text: str) -> tuple[int, int] | None:
+    """``"dense"`` → None, ``"2:8"`` → (2, 8)."""
+    if text == "dense":
+        return None
+    n, colon, m = text.partition(":")
+    ok = colon == ":" and n.isdecimal() and m.isdecimal() and n.isascii() and m.isascii()
+    require(ok and len(n) < 4 and len(m) < 4, f"Sparsity must be `dense` or N:M such as 2:8, not {text!r}.")
+    keep, group = int(n), int(m)
+    require(group in (2, 4, 8, 16), f"{text}: M must be 2, 4, 8 or 16, not {group}.")
+    require(1 <= keep < group, f"{text}: N must be from 1 to M - 1 = {group - 1}, not {keep}.")
+    return keep, group

@@ -1,0 +1,83 @@
+"""Every payload that two blocks share, once.
+
+A stream here is an ``amaranth.lib.stream`` one. All arrays put lane 0 in the low bits.
+"""
+
+from amaranth.lib import data, enum
+
+from sat_hdl.config import Config
+
+__all__ = [
+    "ErrorCode",
+    "job_layout",
+    "north_layout",
+    "pair_layout",
+    "prune_job_layout",
+    "result_layout",
+    "west_layout",
+]
+
+
+class ErrorCode(enum.Enum, shape=4):
+    """Why a job was refused. 0 is no error."""
+
+    NONE = 0
+    #: m, k or n is 0.
+    EMPTY_SHAPE = 1
+    #: M is not a power of two from 2 to max_m.
+    BAD_GROUP = 2
+    #: N is 0 or larger than M.
+    BAD_KEEP = 3
+
+
+def pair_layout(config: Config) -> data.StructLayout:
+    """A kept weight: its raw value and its index in its group."""
+    return data.StructLayout({"value": config.format.width, "index": config.index_bits})
+
+
+def west_layout(config: Config) -> data.ArrayLayout:
+    """One west beat: for each row, E = ``config.west_elements`` elements of its activation row, consecutive
+    along k. A beat never crosses a group: the last beat of a group whose length is not a multiple of E
+    carries don't-cares in the rest. Rows past m are don't-cares."""
+    return data.ArrayLayout(data.ArrayLayout(config.format.width, config.west_elements), config.rows)
+
+
+def north_layout(config: Config) -> data.ArrayLayout:
+    """One north beat: for each column, a kept weight. In a dense product the index is ignored.
+    Columns past n are don't-cares."""
+    return data.ArrayLayout(pair_layout(config), config.cols)
+
+
+def result_layout(config: Config) -> data.ArrayLayout:
+    """One beat of accumulators: for each column, a binary32. Columns past n are don't-cares."""
+    return data.ArrayLayout(32, config.cols)
+
+
+def job_layout(config: Config) -> data.StructLayout:
+    """A product Y[m, n] = acc[m, n] + A[m, k] · B[k, n].
+
+    ``keep``:``group`` is N:M; N = M is dense. ``accumulate``: take initial accumulators from the
+    accumulator stream, else start at +0.
+    """
+    return data.StructLayout(
+        {
+            "m": config.dim_bits,
+            "k": config.dim_bits,
+            "n": config.dim_bits,
+            "keep": config.count_bits,
+            "group": config.count_bits,
+            "accumulate": 1,
+        }
+    )
+
+
+def prune_job_layout(config: Config) -> data.StructLayout:
+    """Prune ``vectors`` rounds of ``sore_lanes`` vectors, each ``length`` elements long, to ``keep``:``group``."""
+    return data.StructLayout(
+        {
+            "length": config.dim_bits,
+            "vectors": config.dim_bits,
+            "keep": config.count_bits,
+            "group": config.count_bits,
+        }
+    )
