@@ -1,0 +1,79 @@
+// Behavioural models of two Lattice ECP5 primitives, for simulation only. Port and parameter names are the
+// device's; the modes that sat_hdl uses are modelled, and every other one stops the simulation.
+
+// The file holds two modules, and ports that the modelled modes ignore keep the port lists complete.
+/* verilator lint_off DECLFILENAME */
+/* verilator lint_off UNUSEDSIGNAL */
+/* verilator lint_off UNUSEDPARAM */
+
+// 18 x 18 multiplier: unsigned, operands from the fabric, input and output registers on CLK0 (latency 2).
+module MULT18X18D #(
+    parameter REG_INPUTA_CLK = "NONE",
+    parameter REG_INPUTB_CLK = "NONE",
+    parameter REG_INPUTC_CLK = "NONE",
+    parameter REG_PIPELINE_CLK = "NONE",
+    parameter REG_OUTPUT_CLK = "NONE",
+    parameter GSR = "ENABLED"
+) (
+    input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
+    input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
+    input C17, C16, C15, C14, C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2, C1, C0,
+    input SRIA17, SRIA16, SRIA15, SRIA14, SRIA13, SRIA12, SRIA11, SRIA10, SRIA9, SRIA8, SRIA7, SRIA6,
+    SRIA5, SRIA4, SRIA3, SRIA2, SRIA1, SRIA0,
+    input SRIB17, SRIB16, SRIB15, SRIB14, SRIB13, SRIB12, SRIB11, SRIB10, SRIB9, SRIB8, SRIB7, SRIB6,
+    SRIB5, SRIB4, SRIB3, SRIB2, SRIB1, SRIB0,
+    input CLK3, CLK2, CLK1, CLK0,
+    input CE3, CE2, CE1, CE0,
+    input RST3, RST2, RST1, RST0,
+    input SIGNEDA, SIGNEDB, SOURCEA, SOURCEB,
+    output P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17,
+    P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
+);
+    initial begin
+        if (REG_INPUTA_CLK != "CLK0" || REG_INPUTB_CLK != "CLK0" || REG_OUTPUT_CLK != "CLK0")
+            $fatal(1, "MULT18X18D is modelled only with input and output registers on CLK0");
+        if (REG_INPUTC_CLK != "NONE" || REG_PIPELINE_CLK != "NONE")
+            $fatal(1, "MULT18X18D is modelled only without its C and pipeline registers");
+    end
+
+    reg [17:0] a, b;
+    reg [35:0] p;
+    always @(posedge CLK0) begin
+        if (SIGNEDA || SIGNEDB || SOURCEA || SOURCEB)
+            $fatal(1, "MULT18X18D is modelled only unsigned, with operands from the fabric");
+        if (RST0 || !CE0)
+            $fatal(1, "MULT18X18D is modelled only with CE0 high and RST0 low");
+        a <= {A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};
+        b <= {B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0};
+        p <= {18'd0, a} * {18'd0, b};
+    end
+    assign {
+        P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19,
+        P18, P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0
+    } = p;
+endmodule
+
+// Two LUT4 with a carry chain through them. In each half the sum is LUT4 ^ carry-in, and the carry-out is
+// carry-in where LUT4 is 1, else the LUT2 of A and B held in INIT[3:0]. INJECT1 = "YES" cuts the carry.
+module CCU2C #(
+    parameter [15:0] INIT0 = 16'h0000,
+    parameter [15:0] INIT1 = 16'h0000,
+    parameter INJECT1_0 = "YES",
+    parameter INJECT1_1 = "YES"
+) (
+    input CIN, A0, B0, C0, D0, A1, B1, C1, D1,
+    output S0, S1, COUT
+);
+    wire propagate0 = INIT0[{D0, C0, B0, A0}];
+    wire propagate1 = INIT1[{D1, C1, B1, A1}];
+    wire generate0 = INJECT1_0 != "YES" && INIT0[{2'b00, B0, A0}];
+    wire generate1 = INJECT1_1 != "YES" && INIT1[{2'b00, B1, A1}];
+    wire carry0 = propagate0 ? CIN : generate0;
+
+    assign S0 = propagate0 ^ (INJECT1_0 != "YES" && CIN);
+    assign S1 = propagate1 ^ (INJECT1_1 != "YES" && carry0);
+    assign COUT = propagate1 ? carry0 : generate1;
+endmodule
+/* verilator lint_on UNUSEDPARAM */
+/* verilator lint_on UNUSEDSIGNAL */
+/* verilator lint_on DECLFILENAME */
