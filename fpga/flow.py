@@ -1,0 +1,176 @@
+"""Yosys and nextpnr on one Verilog text: area, maximum frequency, critical path, bitstream input."""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from sat_hdl.cache import cache_dir, digest
+from sat_hdl.config import ConfigError
+from sat_hdl.fpga.toolchain import ToolError, run_tool, tool_version
+
+__all__ = ["Area", "Placed", "Target", "area_of", "parse_target", "place_and_route", "synthesise_netlist"]
+
+#: Device sizes that nextpnr-ecp5 knows, and speed grades (8 is the fastest).
+_SIZES = ("12f", "25f", "45f", "85f")
+_SPEEDS = ("6", "7", "8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An ECP5 device: ``size`` in thousands of LUTs as in its name, speed grade, package."""
+
+    size: str
+    speed: str
+    package: str = "CABGA381"
+
+    @property
+    def name(self) -> str:
+        return f"ecp5-{self.size}-{self.speed}"
+
+    @property
+    def options(self) -> list[str]:
+        """nextpnr's options for it."""
+        return [f"--{self.size[:-1]}k", "--package", self.package, "--speed", self.speed]
+
+
+def parse_target(text: str) -> Target:
+    """``"ecp5-85f-6"`` → a :class:`Target`."""
+    family, _, rest = text.partition("-")
+    size, _, speed = rest.partition("-")
+    if family != "ecp5" or size not in _SIZES or speed not in _SPEEDS:
+        raise ConfigError(
+            f"The target must be ecp5-SIZE-GRADE with SIZE one of {', '.join(_SIZES)} and GRADE one of "
+            f"{', '.join(_SPEEDS)} (such as ecp5-85f-6), not {text!r}."
+        )
+    return Target(size=size, speed=speed)
+
+
+class Area(msgspec.Struct, frozen=True, kw_only=True):
+    """Cells after synthesis. ``lutram`` counts TRELLIS_DPR16X4 blocks, 4 LUTs each."""
+
+    lut4: int
+    ccu2c: int
+    lutram: int
+    ff: int
+    dsp: int
+    bram: int
+
+    @property
+    def lut4_equivalents(self) -> int:
+        """LUT4 + 2 per CCU2C + 4 per LUT RAM block. PFUMX and L6MUX21 come with the slice: free."""
+        return self.lut4 + 2 * self.ccu2c + 4 * self.lutram
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One hop of a critical path: ``delay`` in ns, ``kind`` as nextpnr names it ("logic", "routing" …)."""
+
+    kind: str
+    delay: float
+    cell: str
+    port: str
+    place: list[int]
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """What place and route made: ``fmax_mhz`` of each clock by its net's name, and the worst path."""
+
+    fmax_mhz: dict[str, float]
+    critical_path: list[Step]
+    used: dict[str, int]
+
+    @property
+    def slowest_mhz(self) -> float:
+        if not self.fmax_mhz:
+            raise ToolError("nextpnr found no path between two registers, so there is no maximum frequency.")
+        return min(self.fmax_mhz.values())
+
+
+def _yosys_script(source: str, top: str, dff: bool, buffers: bool) -> str:
+    options = f"-top {top}" + (" -dff" if dff else "") + ("" if buffers else " -noiopad")
+    return (
+        f"read_verilog {source}\nsynth_ecp5 {options}\n"
+        "tee -q -o area.json stat -json\nwrite_json netlist.json\n"
+    )
+
+
+def synthesise_netlist(
+    verilog: str, *, top: str, cwd: Path, dff: bool = True, buffers: bool = True
+) -> dict[str, int]:
+    """Runs ``synth_ecp5`` in ``cwd``, which gets ``netlist.json`` and ``yosys.log``. → cells by type."""
+    (cwd / "design.v").write_text(verilog)
+    (cwd / "yosys.ys").write_text(_yosys_script("design.v", top, dff, buffers))
+    run_tool("yosys", ["-s", "yosys.ys"], cwd=cwd, log="yosys.log")
+    stat = json.loads((cwd / "area.json").read_text())
+    return stat["design"]["num_cells_by_type"]
+
+
+def _area_from(cells: Mapping[str, int]) -> Area:
+    def count(*types: str) -> int:
+        return sum(cells.get(kind, 0) for kind in types)
+
+    return Area(
+        lut4=count("LUT4"),
+        ccu2c=count("CCU2C"),
+        lutram=count("TRELLIS_DPR16X4"),
+        ff=count("TRELLIS_FF"),
+        dsp=count("MULT18X18D"),
+        bram=count("DP16KD", "PDPW16KD"),
+    )
+
+
+def area_of(verilog: str, *, top: str, dff: bool = True) -> Area:
+    """Area of module ``top`` by itself: its ports are the netlist's, without buffers. Cached by content."""
+    script = _yosys_script("design.v", top, dff, buffers=False)
+    entry = cache_dir("area") / f"{digest(verilog, script, tool_version('yosys'))}.json"
+    if not entry.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            cells = synthesise_netlist(verilog, top=top, cwd=Path(folder), dff=dff, buffers=False)
+        _write(entry, _area_from(cells))
+    return msgspec.json.decode(entry.read_bytes(), type=Area)
+
+
+def place_and_route(
+    cwd: Path, *, target: Target, seed: int, freq_mhz: float, lpf: str | None = None, textcfg: bool = False
+) -> Placed:
+    """Places and routes ``cwd/netlist.json``. Not meeting ``freq_mhz`` is no error: see ``fmax_mhz``.
+
+    With ``textcfg`` the configuration is left in ``cwd/seed<seed>.config`` for ecppack. ``lpf``: a pin
+    constraint file in ``cwd``; without it pins are placed anywhere.
+    """
+    report = f"seed{seed}.json"
+    arguments = [*target.options, "--json", "netlist.json", "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
+    arguments += ["--timing-allow-fail", "--report", report, "--quiet"]
+    arguments += ["--lpf", lpf] if lpf else ["--lpf-allow-unconstrained"]
+    if textcfg:
+        arguments += ["--textcfg", f"seed{seed}.config"]
+    run_tool("nextpnr-ecp5", arguments, cwd=cwd, log=f"seed{seed}.log")
+    return _read_report(json.loads((cwd / report).read_text()))
+
+
+def _clock_of(edge: str) -> str:
+    return re.sub(r"^\w+ ", "", edge)
+
+
+def _read_report(report: dict) -> Placed:
+    fmax = {clock: entry["achieved"] for clock, entry in report["fmax"].items()}
+    inside = [p for p in report["critical_paths"] if p["from"] == p["to"] and _clock_of(p["from"]) in fmax]
+    worst = max(inside, key=lambda p: sum(hop["delay"] for hop in p["path"]), default={"path": []})
+    steps = [
+        Step(kind=hop["type"], delay=hop["delay"], cell=hop["to"]["cell"], port=hop["to"]["port"],
+             place=hop["to"]["loc"])
+        for hop in worst["path"]
+    ]  # fmt: skip
+    used = {kind: entry["used"] for kind, entry in report["utilization"].items()}
+    return Placed(fmax_mhz=fmax, critical_path=steps, used=used)
+
+
+def _write(path: Path, value: msgspec.Struct) -> None:
+    """Whole or not at all, so that a stopped run leaves no broken cache entry."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(msgspec.json.encode(value))
+    Path(file.name).replace(path)

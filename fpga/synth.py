@@ -1,0 +1,92 @@
+"""Area and maximum frequency of one component on an ECP5."""
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+from amaranth.back import verilog
+from amaranth.lib import wiring
+
+from sat_hdl.cache import cache_dir, digest
+from sat_hdl.config import ConfigError
+from sat_hdl.fpga.flow import (
+    Placed,
+    Target,
+    _write,
+    _yosys_script,
+    area_of,
+    parse_target,
+    place_and_route,
+    synthesise_netlist,
+)
+from sat_hdl.fpga.harness import Harness
+from sat_hdl.fpga.toolchain import tool_version
+
+__all__ = ["synthesize"]
+
+
+def _emit(component: wiring.Component, name: str) -> str:
+    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+
+
+def synthesize(
+    make: Callable[[], wiring.Component],
+    *,
+    name: str,
+    target: Target | str = "ecp5-85f-6",
+    seeds: int = 3,
+    dff: bool = True,
+    jobs: int = 2,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Area and Fmax of the component that ``make()`` returns (called twice: a component elaborates once).
+
+    Area is the component's alone; Fmax comes from placing and routing it inside a
+    :class:`~sat_hdl.fpga.harness.Harness`, once with each seed from 1 to ``seeds``. Results are cached by
+    content. → ``component``, ``target``, ``lut4``, ``ccu2c``, ``lutram``, ``lut4_equivalents``, ``ff``,
+    ``dsp``, ``bram``, ``fmax_mhz`` (by seed), ``fmax_median``, ``critical_path`` (of the median seed).
+    """
+    if isinstance(target, str):
+        target = parse_target(target)
+    if not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
+    progress(f"{name}: area")
+    area = area_of(_emit(make(), "top"), top="top", dff=dff)
+    placed = _place_all(_emit(Harness(make()), "top"), target, seeds, dff, jobs, progress)
+    fmax = [round(p.slowest_mhz, 2) for p in placed]
+    middle = placed[sorted(range(seeds), key=lambda i: fmax[i])[(seeds - 1) // 2]]
+    return {
+        "component": name,
+        "target": target.name,
+        **msgspec.to_builtins(area),
+        "lut4_equivalents": area.lut4_equivalents,
+        "fmax_mhz": fmax,
+        "fmax_median": round(statistics.median(fmax), 2),
+        "critical_path": msgspec.to_builtins(middle.critical_path),
+    }
+
+
+def _place_all(
+    text: str, target: Target, seeds: int, dff: bool, jobs: int, progress: Callable[[str], None]
+) -> list[Placed]:
+    """Place and route of ``text`` for each seed, from the cache where it can be."""
+    tools = [tool_version("yosys"), tool_version("nextpnr-ecp5")]
+    key = [text, _yosys_script("design.v", "top", dff, True), *target.options, *tools]
+    entries = {s: cache_dir("place") / f"{digest(*key, str(s))}.json" for s in range(1, seeds + 1)}
+    missing = [seed for seed, entry in entries.items() if not entry.exists()]
+    if missing:
+        with tempfile.TemporaryDirectory() as folder:
+            cwd = Path(folder)
+            progress("wrapped: synthesis")
+            synthesise_netlist(text, top="top", cwd=cwd, dff=dff)
+
+            def place(seed: int) -> None:
+                progress(f"wrapped: place and route, seed {seed}")
+                _write(entries[seed], place_and_route(cwd, target=target, seed=seed, freq_mhz=200))
+
+            with ThreadPoolExecutor(jobs) as pool:
+                list(pool.map(place, missing))
+    return [msgspec.json.decode(entry.read_bytes(), type=Placed) for entry in entries.values()]

