@@ -9,11 +9,22 @@ from pathlib import Path
 
 import msgspec
 
-from sat_hdl.cache import cache_dir, digest
 from sat_hdl.config import ConfigError
-from sat_hdl.fpga.toolchain import ToolError, run_tool, tool_version
+from sat_hdl.fpga.toolchain import BuildError, run_tool, tool_version
+from sat_hdl.sim.build import cached
 
-__all__ = ["Area", "Placed", "Target", "area_of", "parse_target", "place_and_route", "synthesise_netlist"]
+__all__ = [
+    "Area",
+    "Placed",
+    "Step",
+    "Target",
+    "area_from",
+    "area_of",
+    "parse_target",
+    "place_and_route",
+    "synthesis_script",
+    "synthesise",
+]
 
 #: Device sizes that nextpnr-ecp5 knows, and speed grades (8 is the fastest).
 _SIZES = ("12f", "25f", "45f", "85f")
@@ -86,11 +97,12 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def slowest_mhz(self) -> float:
         if not self.fmax_mhz:
-            raise ToolError("nextpnr found no path between two registers, so there is no maximum frequency.")
+            raise BuildError("nextpnr found no path between two registers, so there is no maximum frequency.")
         return min(self.fmax_mhz.values())
 
 
-def _yosys_script(source: str, top: str, dff: bool, buffers: bool) -> str:
+def synthesis_script(source: str, top: str, dff: bool, buffers: bool) -> str:
+    """What Yosys is told; part of the key of every cached result."""
     options = f"-top {top}" + (" -dff" if dff else "") + ("" if buffers else " -noiopad")
     return (
         f"read_verilog {source}\nsynth_ecp5 {options}\n"
@@ -98,18 +110,20 @@ def _yosys_script(source: str, top: str, dff: bool, buffers: bool) -> str:
     )
 
 
-def synthesise_netlist(
+def synthesise(
     verilog: str, *, top: str, cwd: Path, dff: bool = True, buffers: bool = True
 ) -> dict[str, int]:
     """Runs ``synth_ecp5`` in ``cwd``, which gets ``netlist.json`` and ``yosys.log``. → cells by type."""
     (cwd / "design.v").write_text(verilog)
-    (cwd / "yosys.ys").write_text(_yosys_script("design.v", top, dff, buffers))
+    (cwd / "yosys.ys").write_text(synthesis_script("design.v", top, dff, buffers))
     run_tool("yosys", ["-s", "yosys.ys"], cwd=cwd, log="yosys.log")
     stat = json.loads((cwd / "area.json").read_text())
     return stat["design"]["num_cells_by_type"]
 
 
-def _area_from(cells: Mapping[str, int]) -> Area:
+def area_from(cells: Mapping[str, int]) -> Area:
+    """Area from Yosys' count of cells by type."""
+
     def count(*types: str) -> int:
         return sum(cells.get(kind, 0) for kind in types)
 
@@ -125,13 +139,14 @@ def _area_from(cells: Mapping[str, int]) -> Area:
 
 def area_of(verilog: str, *, top: str, dff: bool = True) -> Area:
     """Area of module ``top`` by itself: its ports are the netlist's, without buffers. Cached by content."""
-    script = _yosys_script("design.v", top, dff, buffers=False)
-    entry = cache_dir("area") / f"{digest(verilog, script, tool_version('yosys'))}.json"
-    if not entry.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            cells = synthesise_netlist(verilog, top=top, cwd=Path(folder), dff=dff, buffers=False)
-        _write(entry, _area_from(cells))
-    return msgspec.json.decode(entry.read_bytes(), type=Area)
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            cells = synthesise(verilog, top=top, cwd=Path(scratch), dff=dff, buffers=False)
+        (folder / "area.json").write_bytes(msgspec.json.encode(area_from(cells)))
+
+    parts = [verilog, synthesis_script("design.v", top, dff, False), tool_version("yosys")]
+    return msgspec.json.decode((cached("area", parts, make) / "area.json").read_bytes(), type=Area)
 
 
 def place_and_route(
@@ -167,10 +182,3 @@ def _read_report(report: dict) -> Placed:
     ]  # fmt: skip
     used = {kind: entry["used"] for kind, entry in report["utilization"].items()}
     return Placed(fmax_mhz=fmax, critical_path=steps, used=used)
-
-
-def _write(path: Path, value: msgspec.Struct) -> None:
-    """Whole or not at all, so that a stopped run leaves no broken cache entry."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(msgspec.json.encode(value))
-    Path(file.name).replace(path)

@@ -2,34 +2,30 @@
 
 import statistics
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-from amaranth.back import verilog
 from amaranth.lib import wiring
 
-from sat_hdl.cache import cache_dir, digest
 from sat_hdl.config import ConfigError
 from sat_hdl.fpga.flow import (
     Placed,
     Target,
-    _write,
-    _yosys_script,
     area_of,
     parse_target,
     place_and_route,
-    synthesise_netlist,
+    synthesis_script,
+    synthesise,
 )
 from sat_hdl.fpga.harness import Harness
 from sat_hdl.fpga.toolchain import tool_version
+from sat_hdl.sim.build import cached
+from sat_hdl.sim.verilog import emit
 
 __all__ = ["synthesize"]
-
-
-def _emit(component: wiring.Component, name: str) -> str:
-    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
 
 
 def synthesize(
@@ -54,8 +50,8 @@ def synthesize(
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
     progress(f"{name}: area")
-    area = area_of(_emit(make(), "top"), top="top", dff=dff)
-    placed = _place_all(_emit(Harness(make()), "top"), target, seeds, dff, jobs, progress)
+    area = area_of(emit(make(), "top"), top="top", dff=dff)
+    placed = _place_all(emit(Harness(make()), "top"), target, seeds, dff, jobs, progress)
     fmax = [round(p.slowest_mhz, 2) for p in placed]
     middle = placed[sorted(range(seeds), key=lambda i: fmax[i])[(seeds - 1) // 2]]
     return {
@@ -73,20 +69,24 @@ def _place_all(
     text: str, target: Target, seeds: int, dff: bool, jobs: int, progress: Callable[[str], None]
 ) -> list[Placed]:
     """Place and route of ``text`` for each seed, from the cache where it can be."""
-    tools = [tool_version("yosys"), tool_version("nextpnr-ecp5")]
-    key = [text, _yosys_script("design.v", "top", dff, True), *target.options, *tools]
-    entries = {s: cache_dir("place") / f"{digest(*key, str(s))}.json" for s in range(1, seeds + 1)}
-    missing = [seed for seed, entry in entries.items() if not entry.exists()]
-    if missing:
-        with tempfile.TemporaryDirectory() as folder:
-            cwd = Path(folder)
-            progress("wrapped: synthesis")
-            synthesise_netlist(text, top="top", cwd=cwd, dff=dff)
+    script = synthesis_script("design.v", "top", dff, True)
+    parts = [text, script, *target.options, tool_version("yosys"), tool_version("nextpnr-ecp5")]
 
-            def place(seed: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
+        cwd = Path(scratch)
+        netlist = threading.Lock()
+
+        def place(seed: int) -> Placed:
+            def make(folder: Path) -> None:
+                with netlist:
+                    if not (cwd / "netlist.json").exists():
+                        progress("wrapped: synthesis")
+                        synthesise(text, top="top", cwd=cwd, dff=dff)
                 progress(f"wrapped: place and route, seed {seed}")
-                _write(entries[seed], place_and_route(cwd, target=target, seed=seed, freq_mhz=200))
+                placed = place_and_route(cwd, target=target, seed=seed, freq_mhz=200)
+                (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
 
-            with ThreadPoolExecutor(jobs) as pool:
-                list(pool.map(place, missing))
-    return [msgspec.json.decode(entry.read_bytes(), type=Placed) for entry in entries.values()]
+            folder = cached("place", [*parts, str(seed)], make)
+            return msgspec.json.decode((folder / "placed.json").read_bytes(), type=Placed)
+
+        return list(pool.map(place, range(1, seeds + 1)))

