@@ -1,0 +1,84 @@
+"""Element-wise operations around the products: ReLU, its gradient, SGD with momentum (numerics: Conversions
+and element-wise operations)."""
+
+import numpy as np
+
+from sat_hdl.config import ConfigError
+from sat_hdl.sim.golden.convert import ones
+from sat_hdl.sim.golden.formats import canonicalize
+from sat_hdl.sim.golden.product import matmul
+
+__all__ = ["bias_gradient", "masked_gradient", "overflowed", "relu", "relu_mask", "sgd_momentum", "unscale"]
+
+
+def _float32(name: str, x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x)
+    if x.dtype != np.float32:
+        raise ConfigError(f"{name} must be float32, not {x.dtype}.")
+    return x
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """float32 → float32: x where x > 0, the canonical NaN where x is NaN, else +0 (for −0 too)."""
+    x = _float32("ReLU's input", x)
+    return canonicalize(np.where((x > 0) | np.isnan(x), x, np.float32(0)))
+
+
+def relu_mask(x: np.ndarray) -> np.ndarray:
+    """float32 → bool: where ReLU's gradient passes, x > 0. False for NaN."""
+    return _float32("ReLU's input", x) > 0
+
+
+def masked_gradient(gradient: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """``gradient`` (float32) where ``mask``, else +0; NaN canonical."""
+    return canonicalize(np.where(mask, _float32("A gradient", gradient), np.float32(0)))
+
+
+def bias_gradient(dy: np.ndarray, operand: str = "fp16") -> np.ndarray:
+    """(batch, n) operands → float32 (n,): the chain of a product with a row of ones, samples in order."""
+    return matmul(ones((1, len(dy)), operand), dy, operand=operand)[0]
+
+
+def overflowed(*gradients: np.ndarray) -> bool:
+    """The sticky flag: whether any inf or NaN is in any of the gradients, before they are unscaled."""
+    return any(not np.isfinite(g).all() for g in gradients)
+
+
+def unscale(gradient: np.ndarray, inv_scale: float) -> np.ndarray:
+    """g = RNE32(dW × inv_scale)."""
+    with np.errstate(all="ignore"):
+        return canonicalize(_float32("A gradient", gradient) * np.float32(inv_scale))
+
+
+def sgd_momentum(
+    w: np.ndarray,
+    v: np.ndarray,
+    gradient: np.ndarray,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float = 0.0,
+    inv_scale: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """One step of SGD with momentum in PyTorch's order, every operation rounded to binary32 on its own.
+
+        g ← dW × inv_scale ;  g ← g + wd × w ;  v ← mu × v + g ;  w ← w − lr × v
+
+    The decay is computed for wd = 0 too, as hardware without a branch would.
+
+    Arguments
+    ---------
+    w, v, gradient: float32, equal shapes: master weights, momentum, dW as the product gave it.
+    lr, momentum, weight_decay, inv_scale: rounded to binary32 before use.
+
+    Returns the new (w, v), NaN canonical; the inputs stay as they are. The caller skips the step if
+    :func:`overflowed`.
+    """
+    w, v = _float32("Weights", w), _float32("Momentum", v)
+    lr, momentum, weight_decay = np.float32(lr), np.float32(momentum), np.float32(weight_decay)
+    with np.errstate(all="ignore"):
+        g = unscale(gradient, inv_scale)
+        g = g + weight_decay * w
+        v = momentum * v + g
+        w = w - lr * v
+    return canonicalize(w), canonicalize(v)
