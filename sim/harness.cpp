@@ -1,0 +1,300 @@
+// Drives a verilated model: clock, ports, streams and vectors, with no Python in the cycle loop.
+// Compiled together with the model (ports.inc is generated from its header) and called through ctypes
+// by sat_hdl.sim.fast, whose structures mirror those below.
+//
+// A cycle is: drive the inputs, settle with the clock low, look at the outputs, rise the clock.
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vtop.h"
+#include "verilated.h"
+
+namespace {
+
+struct Port {
+    const char* name;
+    uint32_t width;     // in bits
+    uint32_t is_input;
+    uint8_t* data;      // little-endian, as wide as the smallest C++ integer or array of words that fits
+    uint32_t bytes;
+};
+
+// Why the design itself stopped the simulation ($stop, $finish, a failed assertion); else empty.
+thread_local std::string stop_reason;
+
+struct Model {
+    VerilatedContext context;
+    std::unique_ptr<Vtop> top;
+    std::vector<Port> ports;
+    uint8_t no_clock = 0;
+    uint8_t* clk = &no_clock;
+
+    Model() {
+        context.fatalOnError(false);
+        top = std::make_unique<Vtop>(&context, "top");
+        Vtop& model = *top;
+#define PORT(member) reinterpret_cast<uint8_t*>(&model.member), static_cast<uint32_t>(sizeof(model.member))
+        ports = {
+#include "ports.inc"
+        };
+#undef PORT
+        for (const Port& port : ports)
+            if (!std::strcmp(port.name, "clk") && port.is_input) clk = port.data;
+    }
+    void settle() {
+        *clk = 0;
+        top->eval();
+    }
+    void rise() {
+        *clk = 1;
+        top->eval();
+    }
+};
+
+// --- streams -------------------------------------------------------------------------------------
+
+struct Stream {
+    uint32_t* data;   // beats of `words` words: offered (input), or room for what arrives (output)
+    uint64_t count;   // beats in all
+    uint64_t done;    // beats handed over so far
+    int64_t first;    // cycle of the first and of the last handshake, -1 before it
+    int64_t last;
+    uint64_t waited;  // cycles in which this side was willing and the design was not
+    uint64_t random;  // state of the stream's own generator
+    int32_t payload;  // port numbers, -1 where the design has none
+    int32_t valid;
+    int32_t ready;
+    uint32_t is_input;
+    uint32_t words;
+    uint32_t stall;   // probability of an idle cycle, in 2^-32
+    uint32_t pending; // input: a beat is on offer; output: the design offered one that was not accepted
+};
+
+struct Run {
+    uint64_t cycle;       // cycles simulated by this run
+    uint64_t limit;       // stop at this cycle
+    uint64_t idle;        // cycles since any handshake
+    uint64_t idle_limit;
+    uint64_t quiet;       // cycles to watch for surplus beats once all have arrived
+    uint32_t stream;      // which stream broke the rules
+    uint32_t wait_inputs; // whether inputs must have been consumed at the end
+};
+
+enum Status { kDone, kLimit, kIdle, kDropped, kChanged, kSurplus, kStopped };
+
+// Steele, Lea and Flood's SplitMix64.
+inline uint64_t draw(uint64_t& state) {
+    uint64_t z = (state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+inline bool stalls(Stream& s) { return s.stall && static_cast<uint32_t>(draw(s.random)) < s.stall; }
+
+inline void copy(void* to, const void* from, uint32_t bytes) {
+    switch (bytes) {  // constant sizes become single moves
+        case 1: std::memcpy(to, from, 1); break;
+        case 2: std::memcpy(to, from, 2); break;
+        case 4: std::memcpy(to, from, 4); break;
+        case 8: std::memcpy(to, from, 8); break;
+        default: std::memcpy(to, from, bytes);
+    }
+}
+
+// Random bits on the payload, so that a design that looks at it without `valid` is found out.
+void garbage(const Port& port, uint64_t& random) {
+    uint32_t done = 0;
+    while (done < port.bytes) {
+        const uint64_t bits = draw(random);
+        const uint32_t n = port.bytes - done < 8 ? port.bytes - done : 8;
+        std::memcpy(port.data + done, &bits, n);
+        done += n;
+    }
+    // A port's bits beyond its width must be 0.
+    for (uint32_t bit = port.width; bit < port.bytes * 8; bit = (bit | 7) + 1)
+        port.data[bit / 8] &= static_cast<uint8_t>((1u << (bit % 8)) - 1);
+}
+
+struct Runner {
+    Model& model;
+    Stream* streams;
+    uint32_t count;
+    Run& run;
+
+    const Port* port(int32_t number) const { return number < 0 ? nullptr : &model.ports[number]; }
+    bool high(int32_t number) const { return number < 0 || *model.ports[number].data; }
+    void put(int32_t number, bool value) {
+        if (number >= 0) *model.ports[number].data = value;
+    }
+
+    bool finished() const {
+        for (uint32_t i = 0; i < count; ++i) {
+            const Stream& s = streams[i];
+            if (s.done < s.count && (!s.is_input || run.wait_inputs)) return false;
+        }
+        return true;
+    }
+
+    void drive(Stream& s) {
+        if (!s.is_input) {
+            put(s.ready, s.done < s.count && !stalls(s));
+        } else if (!s.pending) {
+            s.pending = s.done < s.count && !stalls(s);
+            put(s.valid, s.pending);
+            if (s.payload < 0) return;
+            const Port& p = model.ports[s.payload];
+            if (s.pending) copy(p.data, s.data + s.done * s.words, p.bytes);
+            else garbage(p, s.random);
+        }
+    }
+
+    void handed_over(Stream& s) {
+        s.pending = 0;
+        s.last = static_cast<int64_t>(run.cycle);
+        if (!s.done++) s.first = s.last;
+        run.idle = 0;
+    }
+
+    Status watch(Stream& s) {
+        if (s.is_input) {
+            if (!s.pending) return kDone;
+            if (high(s.ready)) handed_over(s);
+            else ++s.waited;
+            return kDone;
+        }
+        const bool willing = s.ready < 0 || *model.ports[s.ready].data;
+        if (!high(s.valid)) {
+            s.waited += willing;
+            return s.pending ? kDropped : kDone;
+        }
+        // A stream without `ready` can't be told to hold a surplus beat back.
+        if (s.done == s.count) return s.ready < 0 ? kDone : kSurplus;
+        if (s.payload >= 0) {
+            const Port& p = model.ports[s.payload];
+            uint32_t* slot = s.data + s.done * s.words;
+            if (s.pending && std::memcmp(slot, p.data, p.bytes)) return kChanged;
+            copy(slot, p.data, p.bytes);
+        }
+        if (willing) handed_over(s);
+        else s.pending = 1;
+        return kDone;
+    }
+
+    Status go() {
+        for (;;) {
+            const bool over = finished();
+            if (over && !run.quiet--) {
+                run.quiet = 0;
+                return kDone;
+            }
+            if (run.cycle >= run.limit) return kLimit;
+            if (!over && run.idle >= run.idle_limit) return kIdle;
+            for (uint32_t i = 0; i < count; ++i) drive(streams[i]);
+            model.settle();
+            ++run.idle;
+            for (uint32_t i = 0; i < count; ++i) {
+                const Status status = watch(streams[i]);
+                // A beat beyond the expected ones matters only to a caller that waits for it.
+                if (status == kDone || (status == kSurplus && !over)) continue;
+                run.stream = i;
+                return status;
+            }
+            model.rise();
+            ++run.cycle;
+            if (!stop_reason.empty()) return kStopped;
+        }
+    }
+};
+
+// --- vectors -------------------------------------------------------------------------------------
+
+struct Vector {
+    uint8_t* data;    // elements as wide as the port's C++ type; null: count
+    uint64_t start;   // without data, element i is (start + i) >> shift, cut to the port
+    uint32_t shift;
+    uint32_t port;
+};
+
+inline void count_up(const Port& port, const Vector& v, uint64_t i) {
+    uint64_t value = (v.start + i) >> v.shift;
+    if (port.width < 64) value &= (uint64_t{1} << port.width) - 1;
+    copy(port.data, &value, port.bytes);
+}
+
+}  // namespace
+
+// Verilator calls these where it would otherwise end the process.
+void vl_stop(const char* file, int line, const char* scope) VL_MT_UNSAFE {
+    stop_reason = std::string(scope) + " stopped it, at line " + std::to_string(line) + " of " + file;
+}
+void vl_finish(const char* file, int line, const char* scope) VL_MT_UNSAFE { vl_stop(file, line, scope); }
+void vl_fatal(const char* file, int line, const char* scope, const char* message) VL_MT_UNSAFE {
+    vl_stop(file, line, scope);
+    stop_reason += std::string(": ") + message;
+}
+
+#define API extern "C" __attribute__((visibility("default")))
+
+API Model* sim_new() {
+    stop_reason.clear();
+    return new Model;
+}
+API void sim_delete(Model* model) {
+    model->top->final();
+    delete model;
+}
+API uint32_t sim_port_count(Model* model) { return static_cast<uint32_t>(model->ports.size()); }
+API const Port* sim_ports(Model* model) { return model->ports.data(); }
+API const char* sim_stop_reason() { return stop_reason.c_str(); }
+API void sim_settle(Model* model) { model->settle(); }
+API uint32_t sim_step(Model* model, uint64_t cycles) {
+    model->settle();
+    for (uint64_t i = 0; i < cycles && stop_reason.empty(); ++i) {
+        model->rise();
+        model->settle();
+    }
+    return stop_reason.empty() ? kDone : kStopped;
+}
+
+API uint32_t sim_run(Model* model, Stream* streams, uint32_t count, Run* run) {
+    return Runner{*model, streams, count, *run}.go();
+}
+// Lowers every `valid` and `ready` that the harness drives.
+API void sim_idle(Model* model, Stream* streams, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+        const int32_t port = streams[i].is_input ? streams[i].valid : streams[i].ready;
+        if (port >= 0) *model->ports[port].data = 0;
+    }
+    model->settle();
+}
+
+// One vector a cycle; what is on the outputs `latency` cycles after a vector belongs to it.
+API uint32_t sim_vectors(Model* model, const Vector* inputs, uint32_t n_inputs, const Vector* outputs,
+                         uint32_t n_outputs, uint64_t n, uint64_t latency) {
+    for (uint64_t i = 0; i < n + latency; ++i) {
+        if (i < n) {
+            for (uint32_t j = 0; j < n_inputs; ++j) {
+                const Vector& v = inputs[j];
+                const Port& p = model->ports[v.port];
+                if (v.data) copy(p.data, v.data + i * p.bytes, p.bytes);
+                else count_up(p, v, i);
+            }
+        }
+        model->settle();
+        if (i >= latency) {
+            for (uint32_t j = 0; j < n_outputs; ++j) {
+                const Port& p = model->ports[outputs[j].port];
+                copy(outputs[j].data + (i - latency) * p.bytes, p.data, p.bytes);
+            }
+        }
+        model->rise();
+        if (!stop_reason.empty()) return kStopped;
+    }
+    model->settle();
+    return kDone;
+}

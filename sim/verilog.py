@@ -1,0 +1,67 @@
+"""Amaranth components to Verilog text: same component, same bytes, on any machine."""
+
+from collections.abc import Iterable, Iterator
+
+from amaranth.back import verilog
+from amaranth.hdl import Const, Fragment, Value
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib import wiring
+
+__all__ = ["emit"]
+
+
+def emit(component: wiring.Component, name: str, *, extra_sources: Iterable[str] = ()) -> str:
+    """Verilog of ``component`` as module ``name``.
+
+    Ports are called by their path joined with ``__`` (``west__payload``, ``west__valid``,
+    ``west__ready``); a payload of any layout is one vector, its first field or element in the low
+    bits. No source locations are written, so the text depends on the design alone.
+
+    A component, at any depth, may carry ``shared_modules``, a dict from module name to component,
+    filled before or by its ``elaborate``: modules that it instantiates by name (``Instance``) and that
+    are to be written once. Each is written after the design, and may share modules of its own.
+
+    Arguments
+    ---------
+    extra_sources: Verilog text to append, such as models of a vendor's primitives.
+
+    Raises
+    ------
+    ValueError: if shared modules of one name differ.
+    """
+    texts: dict[str, str] = {}
+    written: set[tuple[str, int]] = set()
+    pending = [(name, component)]
+    while pending:
+        module, member = pending.pop(0)
+        if (module, id(member)) in written:
+            continue
+        written.add((module, id(member)))
+        fragment = Fragment.get(member, None)
+        # Components share modules while they are elaborated, so look only now.
+        pending += _shared(fragment)
+        text = verilog.convert_fragment(
+            fragment, _ports(member), module, emit_src=False, strip_internal_attrs=True
+        )[0]
+        if texts.setdefault(module, text) != text:
+            raise ValueError(f"Shared modules called {module!r} must be equal, but two of them differ")
+    return "".join([*texts.values(), *extra_sources])
+
+
+def _ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]]:
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        value = Value.cast(value)
+        if isinstance(value, Const):  # the `valid` or `ready` of a stream that is always so
+            continue
+        direction = PortDirection.Input if member.flow is wiring.In else PortDirection.Output
+        ports["__".join(map(str, path))] = (value, direction)
+    return ports
+
+
+def _shared(fragment: Fragment) -> Iterator[tuple[str, wiring.Component]]:
+    """Shared modules of every component that the elaborated ``fragment`` consists of."""
+    for origin in fragment.origins or ():
+        yield from getattr(origin, "shared_modules", {}).items()
+    for child, _name, _src_loc in fragment.subfragments:
+        yield from _shared(child)
