@@ -1,7 +1,8 @@
 // Behavioural models of two Lattice ECP5 primitives, for simulation only. Port and parameter names are the
 // device's; the modes that sat_hdl uses are modelled, and every other one stops the simulation.
 
-// The file holds two modules, and ports that the modelled modes ignore keep the port lists complete.
+// The file holds two modules, and ports that the modelled modes ignore keep the port lists complete, save for the cascade
+// inputs SRIA and SRIB, which must stay open: no route leads to them from the fabric.
 /* verilator lint_off DECLFILENAME */
 /* verilator lint_off UNUSEDSIGNAL */
 /* verilator lint_off UNUSEDPARAM */
@@ -18,10 +19,6 @@ module MULT18X18D #(
     input A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0,
     input B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0,
     input C17, C16, C15, C14, C13, C12, C11, C10, C9, C8, C7, C6, C5, C4, C3, C2, C1, C0,
-    input SRIA17, SRIA16, SRIA15, SRIA14, SRIA13, SRIA12, SRIA11, SRIA10, SRIA9, SRIA8, SRIA7, SRIA6,
-    SRIA5, SRIA4, SRIA3, SRIA2, SRIA1, SRIA0,
-    input SRIB17, SRIB16, SRIB15, SRIB14, SRIB13, SRIB12, SRIB11, SRIB10, SRIB9, SRIB8, SRIB7, SRIB6,
-    SRIB5, SRIB4, SRIB3, SRIB2, SRIB1, SRIB0,
     input CLK3, CLK2, CLK1, CLK0,
     input CE3, CE2, CE1, CE0,
     input RST3, RST2, RST1, RST0,
