@@ -76,7 +76,7 @@ def _mult18x18d(a: Signal, b: Signal, product: Signal) -> Instance:
     for name in ("SIGNEDA", "SIGNEDB", "SOURCEA", "SOURCEB"):
         ports[f"i_{name}"] = Const(0, 1)
     operand = unsigned(ECP5_OPERAND_BITS)
-    # The cascade inputs SRIA and SRIB stay open: no route leads to them from the fabric, not even a constant's.
+    # The cascade inputs SRIA and SRIB stay open: not even a constant can be routed to them.
     operands = {"A": a, "B": b, "C": Const(0, operand)}
     for name, value in operands.items():
         padded = Cat(value, Const(0, ECP5_OPERAND_BITS))

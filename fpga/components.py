@@ -1,0 +1,69 @@
+"""Every component that can be generated or measured by itself, by the name that users type."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.lib import wiring
+
+from sat_hdl.config import Config, ConfigError
+
+__all__ = ["COMPONENTS", "check_name", "make"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """Class ``cls`` of ``module``, built with the arguments that ``arguments`` reads from a configuration."""
+
+    module: str
+    cls: str
+    arguments: Callable[[Config], Mapping[str, Any]]
+
+
+def _whole(config: Config) -> Mapping[str, Any]:
+    return {"config": config}
+
+
+def _format(config: Config) -> Mapping[str, Any]:
+    return {"format": config.format}
+
+
+def _format_and_target(config: Config) -> Mapping[str, Any]:
+    return {"format": config.format, "target": config.target}
+
+
+#: name → how it is built.
+COMPONENTS: dict[str, _Entry] = {
+    "mac": _Entry(module="sat_hdl.arith.mac", cls="Mac", arguments=_format_and_target),
+    "multiply": _Entry(module="sat_hdl.arith.multiply", cls="Multiply", arguments=_format_and_target),
+    "add": _Entry(
+        module="sat_hdl.arith.accumulate",
+        cls="Accumulate",
+        arguments=lambda c: {"exact": False, "target": c.target},
+    ),
+    "normalise": _Entry(module="sat_hdl.arith.normalise", cls="Normalise", arguments=_format),
+    "narrow": _Entry(module="sat_hdl.arith.convert", cls="Narrow", arguments=_format),
+    "widen": _Entry(module="sat_hdl.arith.convert", cls="Widen", arguments=_format),
+    "integer-multiply": _Entry(
+        module="sat_hdl.arith.integer_multiply",
+        cls="IntegerMultiply",
+        arguments=lambda c: {"width_a": c.format.sig_bits, "width_b": c.format.sig_bits, "target": c.target},
+    ),
+}
+
+
+def check_name(name: str) -> None:
+    """Raises :class:`ConfigError` unless there is a component ``name``."""
+    if name not in COMPONENTS:
+        near = difflib.get_close_matches(name, COMPONENTS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"There is no component {name!r}; choose one of {', '.join(COMPONENTS)}.{hint}")
+
+
+def make(name: str, config: Config) -> wiring.Component:
+    """The component called ``name``, as ``config`` wants it."""
+    check_name(name)
+    entry = COMPONENTS[name]
+    return getattr(importlib.import_module(entry.module), entry.cls)(**entry.arguments(config))

@@ -1,0 +1,25 @@
+"""Options that several commands share, and what they choose."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sat_hdl.config import PRESETS, Config, ConfigError, load, preset
+
+__all__ = ["ConfigFile", "Json", "Preset", "chosen_config"]
+
+Preset = Annotated[
+    str | None, typer.Option("--preset", help=f"A named configuration: {', '.join(PRESETS)}.", metavar="NAME")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file with the configuration's keys.", metavar="FILE")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+def chosen_config(name: str | None, file: Path | None, *, default: str = "default") -> Config:
+    """The configuration that ``--preset`` or ``--config`` names; ``default`` without either."""
+    if name is not None and file is not None:
+        raise ConfigError("Give either --preset or --config, not both.")
+    return load(file) if file is not None else preset(name if name is not None else default)
