@@ -36,6 +36,12 @@ CXX_FLAGS = (
 #: The evaluation loop; what runs once, at construction; Verilator's runtime.
 HOT_FLAGS, COLD_FLAGS, RUNTIME_FLAGS = ("-O3",), ("-O0",), ("-O2",)
 
+#: Standard output belongs to the command that simulates; what a design prints goes to standard error.
+_RUNTIME = """#include <cstdio>
+#define VL_PRINTF(...) std::fprintf(stderr, __VA_ARGS__)
+#include "verilated.cpp"
+#include "verilated_threads.cpp"
+"""
 _HARNESS = Path(__file__).with_name("harness.cpp")
 _DEBIAN = {"g++": "g++", "make": "make", "perl": "perl"}
 
@@ -105,7 +111,10 @@ def run_tool(command: list[str], what: str, cwd: Path, env: dict[str, str] | Non
 
 
 def _full(folder: Path) -> str:
-    return f"The disk that holds {str(folder)!r} is full: free some space, or set SAT_HDL_CACHE to another folder."
+    return (
+        f"The disk that holds {str(folder)!r} is full: free some space, or set SAT_HDL_CACHE to "
+        "another folder."
+    )
 
 
 @contextlib.contextmanager
@@ -153,12 +162,12 @@ def _runtime(compiler: str) -> Path:
 
     def make(folder: Path):
         source = folder / "runtime.cpp"
-        source.write_text('#include "verilated.cpp"\n#include "verilated_threads.cpp"\n')
+        source.write_text(_RUNTIME)
         run_tool(
             [compiler, *flags, "-c", source.name, "-o", "runtime.o"], "Compiling Verilator's runtime", folder
         )
 
-    return cached("runtime", [_identity(compiler), *CXX_FLAGS, *RUNTIME_FLAGS], make) / "runtime.o"
+    return cached("runtime", [_RUNTIME, _identity(compiler), *CXX_FLAGS, *RUNTIME_FLAGS], make) / "runtime.o"
 
 
 def _port_table(header: str) -> str:

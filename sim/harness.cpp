@@ -23,10 +23,11 @@ struct Port {
     uint32_t bytes;
 };
 
-// Why the design itself stopped the simulation ($stop, $finish, a failed assertion); else empty.
-thread_local std::string stop_reason;
+// Where a design that stops itself says why: its model's stop_reason.
+thread_local std::string* stop_sink;
 
 struct Model {
+    std::string stop_reason;  // $stop, $finish or a failed assertion; else empty
     VerilatedContext context;
     std::unique_ptr<Vtop> top;
     std::vector<Port> ports;
@@ -34,6 +35,7 @@ struct Model {
     uint8_t* clk = &no_clock;
 
     Model() {
+        enter();
         context.fatalOnError(false);
         top = std::make_unique<Vtop>(&context, "top");
         Vtop& model = *top;
@@ -45,6 +47,8 @@ struct Model {
         for (const Port& port : ports)
             if (!std::strcmp(port.name, "clk") && port.is_input) clk = port.data;
     }
+    bool stopped() const { return !stop_reason.empty(); }
+    void enter() { stop_sink = &stop_reason; }  // before the library's other calls
     void settle() {
         *clk = 0;
         top->eval();
@@ -206,7 +210,7 @@ struct Runner {
             }
             model.rise();
             ++run.cycle;
-            if (!stop_reason.empty()) return kStopped;
+            if (model.stopped()) return kStopped;
         }
     }
 };
@@ -230,42 +234,52 @@ inline void count_up(const Port& port, const Vector& v, uint64_t i) {
 
 // Verilator calls these where it would otherwise end the process.
 void vl_stop(const char* file, int line, const char* scope) VL_MT_UNSAFE {
-    stop_reason = std::string(scope) + " stopped it, at line " + std::to_string(line) + " of " + file;
+    *stop_sink = std::string("line ") + std::to_string(line) + " of " + file;
+    if (*scope) *stop_sink += std::string(" in ") + scope;
 }
 void vl_finish(const char* file, int line, const char* scope) VL_MT_UNSAFE { vl_stop(file, line, scope); }
 void vl_fatal(const char* file, int line, const char* scope, const char* message) VL_MT_UNSAFE {
     vl_stop(file, line, scope);
-    stop_reason += std::string(": ") + message;
+    *stop_sink += std::string(": ") + message;
 }
 
 #define API extern "C" __attribute__((visibility("default")))
 
-API Model* sim_new() {
-    stop_reason.clear();
-    return new Model;
-}
+API Model* sim_new() { return new Model; }
 API void sim_delete(Model* model) {
+    model->enter();
     model->top->final();
     delete model;
 }
 API uint32_t sim_port_count(Model* model) { return static_cast<uint32_t>(model->ports.size()); }
 API const Port* sim_ports(Model* model) { return model->ports.data(); }
-API const char* sim_stop_reason() { return stop_reason.c_str(); }
-API void sim_settle(Model* model) { model->settle(); }
-API uint32_t sim_step(Model* model, uint64_t cycles) {
+API const char* sim_stop_reason(Model* model) { return model->stop_reason.c_str(); }
+API void sim_restart(Model* model) {
+    model->enter();
     model->settle();
-    for (uint64_t i = 0; i < cycles && stop_reason.empty(); ++i) {
+    model->stop_reason.clear();
+}
+API void sim_settle(Model* model) {
+    model->enter();
+    model->settle();
+}
+API uint32_t sim_step(Model* model, uint64_t cycles) {
+    model->enter();
+    model->settle();
+    for (uint64_t i = 0; i < cycles && !model->stopped(); ++i) {
         model->rise();
         model->settle();
     }
-    return stop_reason.empty() ? kDone : kStopped;
+    return model->stopped() ? kStopped : kDone;
 }
 
 API uint32_t sim_run(Model* model, Stream* streams, uint32_t count, Run* run) {
+    model->enter();
     return Runner{*model, streams, count, *run}.go();
 }
 // Lowers every `valid` and `ready` that the harness drives.
 API void sim_idle(Model* model, Stream* streams, uint32_t count) {
+    model->enter();
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t port = streams[i].is_input ? streams[i].valid : streams[i].ready;
         if (port >= 0) *model->ports[port].data = 0;
@@ -276,6 +290,7 @@ API void sim_idle(Model* model, Stream* streams, uint32_t count) {
 // One vector a cycle; what is on the outputs `latency` cycles after a vector belongs to it.
 API uint32_t sim_vectors(Model* model, const Vector* inputs, uint32_t n_inputs, const Vector* outputs,
                          uint32_t n_outputs, uint64_t n, uint64_t latency) {
+    model->enter();
     for (uint64_t i = 0; i < n + latency; ++i) {
         if (i < n) {
             for (uint32_t j = 0; j < n_inputs; ++j) {
@@ -293,7 +308,7 @@ API uint32_t sim_vectors(Model* model, const Vector* inputs, uint32_t n_inputs, 
             }
         }
         model->rise();
-        if (!stop_reason.empty()) return kStopped;
+        if (model->stopped()) return kStopped;
     }
     model->settle();
     return kDone;

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["pack_lanes", "unpack_lanes", "words_of"]
+__all__ = ["check_beats", "pack_lanes", "unpack_lanes", "words_of"]
 
 
 def words_of(width: int) -> int:
@@ -79,3 +79,24 @@ def unpack_lanes(beats: np.ndarray, lanes: int, width: int) -> np.ndarray:
             value |= wide[:, word + 2] << np.uint64(64 - offset)
         values[:, lane] = value & mask
     return values
+
+
+def check_beats(name: str, beats: np.ndarray, width: int) -> np.ndarray:
+    """``beats`` of stream ``name`` as contiguous uint32 (n, words); (n,) will do for one word.
+
+    Raises
+    ------
+    ValueError: if the shape or dtype is another, or bits above the payload's ``width`` are set.
+    """
+    words = words_of(width)
+    beats = np.asarray(beats)
+    if beats.ndim == 1 and words == 1:
+        beats = beats.reshape(-1, 1)
+    if beats.dtype != np.uint32 or beats.ndim != 2 or beats.shape[1] != words:
+        raise ValueError(
+            f"Beats for {name!r} ({width} bits) must be uint32 (n, {words}), not {beats.dtype} {beats.shape}"
+        )
+    spare = 32 * words - width
+    if spare and beats.size and int(beats[:, -1].max()) >> (32 - spare):
+        raise ValueError(f"Beats for {name!r} must have {width} bits, but bits above are set")
+    return np.ascontiguousarray(beats)
