@@ -17,7 +17,7 @@ from sat_hdl.cli.output import print_json
 __all__ = ["COMMANDS", "app", "main"]
 
 #: Every command: module ``sat_hdl.cli.<name>``, in the order of `sat-hdl --help`.
-COMMANDS = ("synth",)
+COMMANDS = ("generate", "synth")
 
 
 def app() -> typer.Typer:

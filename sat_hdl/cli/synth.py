@@ -21,7 +21,10 @@ def command(
     preset: Preset = None,
     config: ConfigFile = None,
     portable: Annotated[
-        bool, typer.Option("--portable", help="mac, uspe, stce, sore … the portable twin, without the device's own cells.")
+        bool,
+        typer.Option(
+            "--portable", help="mac, uspe, stce, sore … the portable twin, without the device's own cells."
+        ),
     ] = False,
     path: Annotated[bool, typer.Option("--path", help="Also print the critical path, hop by hop.")] = False,
     json: Json = False,
@@ -32,7 +35,7 @@ def command(
     fed by one shift register, so that pins don't count. lut4_equivalents = LUT4 + 2 per CCU2C + 4 per LUT
     RAM block.
     """
-    from sat_hdl.fpga.components import check_name, make
+    from sat_hdl.components import check_name, make
     from sat_hdl.fpga.synth import synthesize
 
     wanted = msgspec.structs.replace(chosen_config(preset, config), target="portable" if portable else "ecp5")
