@@ -8,7 +8,10 @@ from sat_hdl.sim.golden.convert import ones
 from sat_hdl.sim.golden.formats import canonicalize
 from sat_hdl.sim.golden.product import matmul
 
-__all__ = ["bias_gradient", "masked_gradient", "overflowed", "relu", "relu_mask", "sgd_momentum", "unscale"]
+__all__ = [
+    "bias_gradient", "decay_pruned", "masked_gradient", "overflowed", "relu", "relu_mask", "sgd_momentum",
+    "unscale",
+]  # fmt: skip
 
 
 def _float32(name: str, x: np.ndarray) -> np.ndarray:
@@ -48,6 +51,13 @@ def unscale(gradient: np.ndarray, inv_scale: float) -> np.ndarray:
     """g = RNE32(dW × inv_scale)."""
     with np.errstate(all="ignore"):
         return canonicalize(_float32("A gradient", gradient) * np.float32(inv_scale))
+
+
+def decay_pruned(gradient: np.ndarray, w: np.ndarray, mask: np.ndarray, factor: float) -> np.ndarray:
+    """SR-STE's decay: g = RNE32(g + RNE32(λ × w)) where ``mask`` (bool) is False; elsewhere g as it is."""
+    gradient, w = _float32("A gradient", gradient), _float32("Weights", w)
+    with np.errstate(all="ignore"):
+        return canonicalize(np.where(mask, gradient, gradient + np.float32(factor) * w))
 
 
 def sgd_momentum(

@@ -2,12 +2,13 @@
 
 import ml_dtypes
 import numpy as np
-from . import oracle
 import pytest
 import softfloatpy as sf
 
 from sat_hdl.config import ConfigError
 from sat_hdl.sim.golden import convert
+
+from . import oracle
 
 ALL16 = np.arange(1 << 16, dtype=np.uint16)
 

@@ -1,12 +1,13 @@
 """Element-wise operations against SoftFloat (bits) and PyTorch (formulas, where installed)."""
 
 import numpy as np
-from . import oracle
 import pytest
 import softfloatpy as sf
 
 from sat_hdl.config import ConfigError
 from sat_hdl.sim.golden import elementwise as ew
+
+from . import oracle
 
 
 def specials_and_random(seed, count=20_000):

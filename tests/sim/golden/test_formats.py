@@ -1,11 +1,12 @@
 """Canonical NaN against numpy's own classification, over all binary16 and the special binary32."""
 
 import numpy as np
-from . import oracle
 import pytest
 
 from sat_hdl.config import ConfigError
 from sat_hdl.sim.golden import formats
+
+from . import oracle
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The products against a scalar SoftFloat chain, on awkward shapes, with special values throughout."""
 
 import numpy as np
-from . import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +10,8 @@ from sat_hdl.config import ConfigError
 from sat_hdl.sim.golden import product
 from sat_hdl.sim.golden.product import matmul, sparse_matmul
 from sat_hdl.sim.golden.prune import prune
+
+from . import oracle
 
 SHAPES = [(1, 1, 1), (1, 7, 1), (3, 1, 5), (7, 8, 9), (5, 37, 3), (13, 16, 2), (2, 64, 17)]
 

@@ -1,7 +1,6 @@
 """N:M selection against a naive oracle, group by group, and its properties."""
 
 import numpy as np
-from . import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from sat_hdl.config import ConfigError
 from sat_hdl.sim.golden.prune import kept_rows, prune
+
+from . import oracle
 
 RATIOS = [(n, m) for m in (2, 4, 8, 16) for n in range(1, m + 1)]
 
