@@ -1,7 +1,7 @@
 """Verilog to a shared library, through Verilator and g++, kept in a cache keyed by content.
 
-Verilator's generated makefile is not used: one compiler run for the hot code, one for the cold, and a
-runtime that is compiled once a machine build faster, and need neither make nor perl.
+Verilator's generated makefile is not used: one compiler run for the model, and a runtime that is compiled
+once a machine, build faster and need neither make nor perl.
 """
 
 import contextlib
@@ -33,8 +33,8 @@ CXX_FLAGS = (
     "-std=c++20", "-fPIC", "-march=native", "-fvisibility=hidden", "-fno-gnu-unique", "-pthread",
     "-DVL_USER_STOP", "-DVL_USER_FINISH", "-DVL_USER_FATAL",
 )  # fmt: skip
-#: The evaluation loop; what runs once, at construction; Verilator's runtime.
-HOT_FLAGS, COLD_FLAGS, RUNTIME_FLAGS = ("-O3",), ("-O0",), ("-O2",)
+#: The model with its harness; Verilator's runtime.
+MODEL_FLAGS, RUNTIME_FLAGS = ("-O3",), ("-O2",)
 
 #: Standard output belongs to the command that simulates; what a design prints goes to standard error.
 _RUNTIME = """#include <cstdio>
@@ -207,12 +207,11 @@ def build_library(verilog: str, top: str) -> Path:
         obj = folder / "obj"
         (obj / "harness.cpp").write_text(harness)
         (obj / "ports.inc").write_text(_port_table((obj / "Vtop.h").read_text()))
-        sources = sorted(path.name for path in obj.glob("Vtop*.cpp"))
-        cold = [name for name in sources if "__Slow" in name]
-        hot = [name for name in sources if "__Slow" not in name] + ["harness.cpp"]
-        for unit, names, level in (("hot", hot, HOT_FLAGS), ("cold", cold, COLD_FLAGS)):
-            (obj / f"{unit}.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
-            run_tool([compiler, *flags, *level, "-c", f"{unit}.cpp", "-o", f"{unit}.o"], "g++", obj)
+        # One file, so that headers are read once; Verilator marks what runs once as cold, which g++
+        # optimises for size.
+        names = [*sorted(path.name for path in obj.glob("Vtop*.cpp")), "harness.cpp"]
+        (obj / "model.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
+        run_tool([compiler, *flags, *MODEL_FLAGS, "-c", "model.cpp", "-o", "model.o"], "g++", obj)
         link = [
             compiler,
             "-shared",
@@ -227,5 +226,5 @@ def build_library(verilog: str, top: str) -> Path:
         shutil.rmtree(obj)
 
     parts = [verilog, top, harness, waivers().read_text(), _identity(compiler), *VERILATOR_FLAGS,
-             *CXX_FLAGS, *HOT_FLAGS, *COLD_FLAGS]  # fmt: skip
+             *CXX_FLAGS, *MODEL_FLAGS]  # fmt: skip
     return cached("model", parts, make) / "model.so"
