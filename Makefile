@@ -1,0 +1,34 @@
+# Every target sets up what it needs by itself; see scripts/setup.py. PYTHON names another interpreter.
+PYTHON ?= python3
+VENV := .venv/bin
+PYTEST := $(VENV)/python -m pytest
+
+.PHONY: help setup demo test test-all check format bench
+
+help:
+	@echo "make setup     .venv with the whole toolchain, and .venv/bin/sat-hdl"
+	@echo "make demo      train on the simulated hardware, build a bitstream, write a report"
+	@echo "make test      the tests (CI runs these); make test-all: the slow ones too"
+	@echo "make check     formatting, lint and types (CI runs these); make format mends the first two"
+	@echo "make bench     the figures in the README"
+
+setup:
+	@$(PYTHON) scripts/setup.py
+
+demo: setup
+	@$(VENV)/python scripts/demo
+
+test: setup
+	@$(PYTEST) -n 2 -m "not slow" $(ARGS)
+
+test-all: setup
+	@$(PYTEST) -n 2 $(ARGS)
+
+check: setup
+	@scripts/check
+
+format: setup
+	@scripts/check --fix
+
+bench: setup
+	@$(VENV)/python scripts/bench
