@@ -1,6 +1,7 @@
 """Data sets to train on: scikit-learn's digits, or the user's own in a .npz file."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def load_digits(seed: int = 0) -> Dataset:
     """scikit-learn's 8 × 8 handwritten digits (UCI): 1,797 samples of 64 inputs, 10 classes.
 
     A fifth of each class is for testing, chosen by ``seed``. Each input is standardised by its mean and
-    standard deviation in the training set; nearly constant ones, at the edges, by no less than 0.05 of the range.
+    standard deviation in the training set, the latter taken as at least 0.05 of the range (pixels at the
+    edges hardly vary).
     """
     from sklearn.datasets import load_digits as digits  # slow to import, and needed here alone
 
@@ -104,9 +106,10 @@ def _labels(path: Path, name: str, y: np.ndarray, samples: int) -> np.ndarray:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ConfigError(f"{path} is a single array; save x_train, y_train, x_test, y_test as .npz.")
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ConfigError(f"{path} is a single array; save x_train, y_train, x_test, y_test as .npz.")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise ConfigError(f"There is no file {str(path)!r}.") from None
@@ -114,7 +117,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise ConfigError(f"{path} can't be read: {error.strerror or error}.") from None
     except ConfigError:
         raise
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError):
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         raise ConfigError(
             f"{path} is no .npz file of plain arrays; write it with numpy.savez(path, x_train=…, y_train=…, "
             "x_test=…, y_test=…)."

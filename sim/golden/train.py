@@ -16,7 +16,7 @@ from sat_hdl.sim.golden.loss_scale import LossScaler
 from sat_hdl.sim.golden.mlp import METHODS, LayerPlan, Mlp
 from sat_hdl.sim.golden.prune import check_sparsity
 
-__all__ = ["TrainConfig", "TrainResult", "Trainer", "cross_entropy", "train"]
+__all__ = ["TrainConfig", "TrainResult", "Trainer", "cross_entropy", "learning_rate", "train"]
 
 
 def _check_number(name: str, value: float, low: float, high: float):
@@ -40,7 +40,7 @@ class TrainConfig:
     hidden: widths of the hidden layers; none is a linear classifier.
     epochs, batch: passes over the training set, and samples a step (the last of an epoch may be smaller).
     seed: of the first weights and of the order of samples.
-    lr, momentum, weight_decay: of the optimiser (numerics). The rate falls to 0 along half a cosine.
+    lr, momentum, weight_decay: of the optimiser (numerics). See :func:`learning_rate`.
     srste_decay: λ of SR-STE's decay of pruned weights, λ(1 − mask) ⊙ W.
     loss_scale, dynamic_loss_scale, growth_interval: see :class:`~sat_hdl.sim.golden.loss_scale.LossScaler`.
 
@@ -115,6 +115,15 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
     gradient = np.exp(shifted - log_sum)
     gradient[rows, labels] -= 1
     return loss, gradient / len(labels)
+
+
+def learning_rate(peak: float, done: int, total: int) -> float:
+    """The rate of the step after ``done`` of ``total``: up towards ``peak`` in the first tenth, in equal
+    steps, then down to 0 along half a cosine. Without the warm-up, early large steps fix a poor choice of
+    kept weights.
+    """
+    warm_up = min(1.0, (done + 1) / (0.1 * total))
+    return peak * warm_up * (1 + math.cos(math.pi * done / total)) / 2
 
 
 class Trainer:
@@ -204,7 +213,7 @@ def train(
         loss_sum, correct, skipped = 0.0, 0, trainer.skipped
         for start in range(0, count, config.batch):
             chosen = permutation[start : start + config.batch]
-            lr = config.lr * (1 + math.cos(math.pi * done / total)) / 2
+            lr = learning_rate(config.lr, done, total)
             loss, hits = trainer.step(x_train[chosen], data.y_train[chosen], lr)
             loss_sum += loss * len(chosen)
             correct += hits
