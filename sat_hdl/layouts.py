@@ -13,6 +13,7 @@ __all__ = [
     "north_layout",
     "pair_layout",
     "prune_job_layout",
+    "report_layout",
     "result_layout",
     "west_layout",
 ]
@@ -67,6 +68,25 @@ def job_layout(config: Config) -> data.StructLayout:
             "keep": config.count_bits,
             "group": config.count_bits,
             "accumulate": 1,
+        }
+    )
+
+
+def report_layout() -> data.StructLayout:
+    """What became of a job. A refused one has an ``error`` and takes nothing from its streams.
+
+    ``cycles``: from the first operand accepted to the last result taken, both included. ``busy``: cycles in which
+    the array got a weight. ``input_stalls``, ``output_stalls``: cycles in which it could not for want of an
+    operand, or of room for results.
+    """
+    counter = 40
+    return data.StructLayout(
+        {
+            "error": ErrorCode,
+            "cycles": counter,
+            "busy": counter,
+            "input_stalls": counter,
+            "output_stalls": counter,
         }
     )
 

@@ -218,8 +218,7 @@ def build_library(verilog: str, top: str) -> Path:
             "-pthread",
             "-o",
             "../model.so",
-            "hot.o",
-            "cold.o",
+            "model.o",
             str(_runtime(compiler)),
         ]
         run_tool(link, "Linking", obj)

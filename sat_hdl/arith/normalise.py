@@ -46,10 +46,15 @@ class Normalise(wiring.Component):
         self._format = format
         super().__init__({"i": In(format.width), "o": Out(operand_layout(format))})
 
+    @staticmethod
+    def latency_of(format: FloatFormat) -> int:
+        """Cycles from ``i`` to ``o`` with operands of ``format``."""
+        return 2 if format == BINARY16 else 0
+
     @property
     def latency(self) -> int:
         """Cycles from ``i`` to ``o``."""
-        return 2 if self._format == BINARY16 else 0
+        return self.latency_of(self._format)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,0 +1,1 @@
+"""From tensors to what the hardware takes, and back."""

@@ -1,0 +1,127 @@
+"""Feeds weights to the array's north edge: the sequence of multiply-accumulates."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import Config
+from sat_hdl.control.tiles import tile_layout
+from sat_hdl.layouts import north_layout
+from sat_hdl.stce.tokens import north_control
+
+__all__ = ["Sequencer"]
+
+
+class Sequencer(wiring.Component):
+    """For every tile, group of k and kept weight of the group, one turn over the slots.
+
+    So one beat of C weights a cycle: for tile, for group, for kept weight 0 to N - 1, for slot. Slots with no
+    columns in the tile are not fed; they pass as bubbles.
+
+    Arguments
+    ---------
+    config: everything.
+
+    Members
+    -------
+    start: In(1). Takes k, keep, group and accumulate.
+    tiles: In(stream of tile_layout).
+    weights: In(stream of north_layout). In a dense product the index is made here.
+    grant: In(1). The accumulators of one more tile may be used.
+    filled: In(1). A group of activations is in place. release: Out(1). It is used for the last time.
+    control: Out(north_control), north: Out(north_layout): to the array.
+    final: Out(1). With the last weight of a slot that has results.
+    starved: Out(1). Neither weights nor activations were missing but for the stream's. blocked: Out(1). No
+        accumulators were free.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "k": In(config.dim_bits),
+                "keep": In(config.count_bits),
+                "group": In(config.count_bits),
+                "accumulate": In(1),
+                "tiles": In(stream.Signature(tile_layout(config))),
+                "weights": In(stream.Signature(north_layout(config))),
+                "grant": In(1),
+                "filled": In(1),
+                "release": Out(1),
+                "control": Out(north_control(config)),
+                "north": Out(north_layout(config)),
+                "final": Out(1),
+                "starved": Out(1),
+                "blocked": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        k, k_left = Signal.like(self.k), Signal.like(self.k)
+        keep, group, accumulate = Signal.like(self.keep), Signal.like(self.group), Signal()
+        with m.If(self.start):
+            m.d.sync += [
+                k.eq(self.k),
+                k_left.eq(self.k),
+                keep.eq(self.keep),
+                group.eq(self.group),
+                accumulate.eq(self.accumulate),
+            ]
+        slot = Signal.like(self.control.slot)
+        kept = Signal.like(keep)
+        bank, parity = Signal(), Signal()
+        first_group = Signal(init=1)
+        grants = Signal(range(3))
+
+        tile = self.tiles.payload
+        dense = keep == group
+        last_group = k_left <= group
+        # A short last group keeps min(N, its length).
+        turns = Mux(last_group & (k_left < keep), k_left, keep)[: len(keep)]
+        granted = grants != 0
+        ready = self.tiles.valid & granted & self.filled
+        fed = slot <= tile.rounds
+        step, last_slot, last_turn = Signal(), slot == tile.span, kept + 1 == turns
+        end_of_group = Signal()
+        end_of_tile = Signal()
+        m.d.comb += [
+            self.weights.ready.eq(ready & fed),
+            step.eq(ready & (self.weights.valid | ~fed)),
+            end_of_group.eq(step & last_slot & last_turn),
+            end_of_tile.eq(end_of_group & last_group),
+            self.release.eq(end_of_group),
+            self.tiles.ready.eq(end_of_tile),
+            self.control.valid.eq(step & fed),
+            self.control.slot.eq(slot),
+            self.control.tile.eq(parity),
+            self.control.bank.eq(bank),
+            self.control.first.eq(first_group & (kept == 0)),
+            self.control.accumulate.eq(accumulate),
+            self.final.eq(step & fed & last_turn & last_group),
+            self.starved.eq(self.tiles.valid & granted & ~step),
+            self.blocked.eq(self.tiles.valid & ~granted),
+        ]
+        for c in range(config.cols):
+            pair = self.weights.payload[c]
+            m.d.comb += [
+                self.north[c].value.eq(pair.value),
+                self.north[c].index.eq(Mux(dense, kept, pair.index)),
+            ]
+        m.d.sync += grants.eq(grants + self.grant - end_of_tile)
+        with m.If(step):
+            m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
+            with m.If(last_slot):
+                m.d.sync += kept.eq(kept + 1)
+        with m.If(end_of_group):
+            m.d.sync += [
+                kept.eq(0),
+                bank.eq(~bank),
+                first_group.eq(last_group),
+                k_left.eq(Mux(last_group, k, k_left - group)),
+            ]
+        with m.If(end_of_tile):
+            m.d.sync += parity.eq(~parity)
+        return m

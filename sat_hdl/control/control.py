@@ -1,0 +1,183 @@
+"""Runs products on the array: checks a job, walks its tiles, counts cycles."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import Config
+from sat_hdl.control.compute import Sequencer
+from sat_hdl.control.exchange import Exchanger
+from sat_hdl.control.tiles import TileWalk
+from sat_hdl.control.west import WestFeeder
+from sat_hdl.layouts import (
+    ErrorCode,
+    job_layout,
+    north_layout,
+    report_layout,
+    result_layout,
+    west_layout,
+)
+from sat_hdl.stce.tokens import exchange_control, north_control, west_control
+
+__all__ = ["Control"]
+
+#: Tiles that the walk may be ahead of each of its three users.
+_TILES_AHEAD = 4
+
+
+class Control(wiring.Component):
+    """Takes a job, feeds its operands to the array from streams that may stall at any time, has its results
+    drained, and reports.
+
+    Three processes walk over the same tiles, each as far as it can: :class:`WestFeeder` (activations),
+    :class:`Sequencer` (weights), :class:`Exchanger` (initial accumulators in, results out). An illegal job
+    is reported at once and touches no other stream.
+
+    Order of the beats, with tiles of R rows and C·J columns, bands of columns outermost:
+
+    - ``west``: for band, for row tile, for k in steps of E (a group's last step may be short).
+    - ``north``: for band, for row tile, for group of k, for kept weight, for slot of C columns that exist.
+    - ``initial`` and results: for band, for row tile, for slot that exists, for row that exists.
+
+    Arguments
+    ---------
+    config: everything.
+    result_latency: of the array.
+
+    Members
+    -------
+    job: In(stream of job_layout). report: Out(stream of report_layout), one for each job.
+    west, north, initial: In(streams).
+    west_control, west_data, north_control, north_data, exchange_control, initial_data: Out: to the array.
+    issue: Out(1), room, empty: In(1): of the drain. taken: In(1): a beat of results leaves the drain.
+    """
+
+    def __init__(self, config: Config, *, result_latency: int):
+        self._config = config
+        self._result_latency = result_latency
+        super().__init__(
+            {
+                "job": In(stream.Signature(job_layout(config))),
+                "report": Out(stream.Signature(report_layout())),
+                "west": In(stream.Signature(west_layout(config))),
+                "north": In(stream.Signature(north_layout(config))),
+                "initial": In(stream.Signature(result_layout(config))),
+                "west_control": Out(west_control(config)),
+                "west_data": Out(west_layout(config)),
+                "north_control": Out(north_control(config)),
+                "north_data": Out(north_layout(config)),
+                "exchange_control": Out(exchange_control(config)),
+                "initial_data": Out(result_layout(config)),
+                "issue": Out(1),
+                "room": In(1),
+                "empty": In(1),
+                "taken": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.walk = walk = TileWalk(config)
+        m.submodules.feeder = feeder = WestFeeder(config)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.exchanger = exchanger = Exchanger(config, result_latency=self._result_latency)
+
+        # --- one walk, three users ----------------------------------------------------------------------
+        tile = walk.tiles.payload
+        queues = []
+        for name, user in (("feeder", feeder), ("sequencer", sequencer), ("exchanger", exchanger)):
+            queue = SyncFIFO(width=tile.shape().size, depth=_TILES_AHEAD)
+            m.submodules[f"{name}_tiles"] = queue
+            m.d.comb += [
+                queue.w_data.eq(tile),
+                queue.w_en.eq(walk.tiles.valid & walk.tiles.ready),
+                user.tiles.payload.eq(queue.r_data),
+                user.tiles.valid.eq(queue.r_rdy),
+                queue.r_en.eq(user.tiles.ready),
+            ]
+            queues.append(queue)
+        m.d.comb += walk.tiles.ready.eq(queues[0].w_rdy & queues[1].w_rdy & queues[2].w_rdy)
+
+        # --- streams to the array -----------------------------------------------------------------------
+        wiring.connect(m, wiring.flipped(self.west), feeder.elements)
+        wiring.connect(m, wiring.flipped(self.north), sequencer.weights)
+        wiring.connect(m, wiring.flipped(self.initial), exchanger.initial)
+        m.d.comb += [
+            self.west_control.eq(feeder.control),
+            self.west_data.eq(feeder.west),
+            self.north_control.eq(sequencer.control),
+            self.north_data.eq(sequencer.north),
+            self.exchange_control.eq(exchanger.control),
+            self.initial_data.eq(exchanger.words),
+            sequencer.filled.eq(feeder.filled),
+            feeder.release.eq(sequencer.release),
+            sequencer.grant.eq(exchanger.grant),
+            exchanger.final.eq(sequencer.final),
+            exchanger.room.eq(self.room),
+            self.issue.eq(exchanger.issue),
+        ]
+
+        # --- jobs -----------------------------------------------------------------------------------------
+        job = Signal(job_layout(config))
+        report = Signal(report_layout())
+        start = Signal()
+        for user in (walk, feeder, sequencer, exchanger):
+            m.d.comb += user.start.eq(start)
+            for name in ("m", "n", "k", "keep", "group", "accumulate"):
+                if name in user.signature.members:
+                    m.d.comb += getattr(user, name).eq(job[name])
+        m.d.comb += self.report.payload.eq(report)
+
+        error = Signal(ErrorCode)
+        with m.If((job.m == 0) | (job.k == 0) | (job.n == 0)):
+            m.d.comb += error.eq(ErrorCode.EMPTY_SHAPE)
+        with m.Elif(~_is_one_of(job.group, config.group_lengths())):
+            m.d.comb += error.eq(ErrorCode.BAD_GROUP)
+        with m.Elif((job.keep == 0) | (job.keep > job.group)):
+            m.d.comb += error.eq(ErrorCode.BAD_KEEP)
+
+        elapsed = Signal.like(report.cycles)
+        accepted = (
+            (self.west.valid & self.west.ready)
+            | (self.north.valid & self.north.ready)
+            | (self.initial.valid & self.initial.ready)
+        )
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.job.ready.eq(1)
+                with m.If(self.job.valid):
+                    m.d.sync += job.eq(self.job.payload)
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.sync += [report.eq(0), report.error.eq(error), elapsed.eq(0)]
+                with m.If(error == ErrorCode.NONE):
+                    m.d.comb += start.eq(1)
+                    m.next = "RUN"
+                with m.Else():
+                    m.next = "REPORT"
+            with m.State("RUN"):
+                with m.If(accepted | (elapsed != 0)):
+                    m.d.sync += elapsed.eq(elapsed + 1)
+                with m.If(self.taken):
+                    m.d.sync += report.cycles.eq(elapsed + 1)
+                stalled = sequencer.starved | (sequencer.blocked & exchanger.starved)
+                m.d.sync += [
+                    report.busy.eq(report.busy + sequencer.control.valid),
+                    report.input_stalls.eq(report.input_stalls + stalled),
+                    report.output_stalls.eq(
+                        report.output_stalls + (sequencer.blocked & exchanger.blocked)
+                    ),
+                ]
+                with m.If(~exchanger.busy & self.empty):
+                    m.next = "REPORT"
+            with m.State("REPORT"):
+                m.d.comb += self.report.valid.eq(1)
+                with m.If(self.report.ready):
+                    m.next = "IDLE"
+        return m
+
+
+def _is_one_of(value, constants):
+    return sum((value == constant for constant in constants[1:]), start=value == constants[0]).bool()

@@ -1,0 +1,134 @@
+"""Swaps results for initial accumulators while the array computes."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import Config
+from sat_hdl.control.tiles import tile_layout
+from sat_hdl.layouts import result_layout
+from sat_hdl.stce.skew import delay
+from sat_hdl.stce.tokens import exchange_control
+
+__all__ = ["Exchanger"]
+
+
+class Exchanger(wiring.Component):
+    """One pass a tile over a bank of accumulators: in with tile p's initial values, out with the results of
+    tile p - 2, which used the same bank. After its pass tile p is granted to the sequencer.
+
+    A pass goes slot by slot, one place a row: rows × rounds cycles, while tile p - 1 computes. Two more
+    passes follow the last tile. Without accumulators to load and without results a pass takes a cycle.
+
+    Arguments
+    ---------
+    config: everything.
+    result_latency: of the array: cycles from a sum's last weight to the exchange that may fetch it.
+
+    Members
+    -------
+    start: In(1). Takes accumulate.
+    tiles: In(stream of tile_layout).
+    initial: In(stream of result_layout). A beat a slot and row: for tile, for slot, for row.
+    final: In(1). A slot's last weight enters the array.
+    grant: Out(1).
+    room: In(1), issue: Out(1): of the drain.
+    control: Out(exchange_control), words: Out(result_layout): to the array.
+    starved: Out(1). An initial accumulator is missing. blocked: Out(1). Results find no room.
+    busy: Out(1).
+    """
+
+    def __init__(self, config: Config, *, result_latency: int):
+        if not isinstance(result_latency, int) or result_latency < 1:
+            raise ValueError(f"Result latency must be a positive integer, not {result_latency!r}")
+        self._config = config
+        self._result_latency = result_latency
+        super().__init__(
+            {
+                "start": In(1),
+                "accumulate": In(1),
+                "tiles": In(stream.Signature(tile_layout(config))),
+                "initial": In(stream.Signature(result_layout(config))),
+                "final": In(1),
+                "grant": Out(1),
+                "room": In(1),
+                "issue": Out(1),
+                "control": Out(exchange_control(config)),
+                "words": Out(result_layout(config)),
+                "starved": Out(1),
+                "blocked": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        accumulate = Signal()
+        slot = Signal.like(self.control.slot)
+        row = Signal(range(config.rows))
+        parity = Signal()
+        tile = self.tiles.payload
+        # Tiles p - 1 and p - 2 of pass p.
+        history = data.StructLayout({"valid": 1, "tile": tile_layout(config)})
+        previous, drained = Signal(history), Signal(history)
+        walking = Signal()  # the last tile's pass is still to come
+
+        # Slots of tile p - 2 whose results are final by now.
+        finals = Signal(range(2 * config.interleave + 1))
+        final = delay(m, self.final, self._result_latency - 1, "final", reset=True)
+
+        current = self.tiles.valid & walking
+        active = current | (~walking & (previous.valid | drained.valid))
+        loads, drains = current & accumulate, drained.valid
+        loading = loads & (slot <= tile.rounds) & (row <= tile.rows)
+        draining = drains & (slot <= drained.tile.rounds) & (row <= drained.tile.rows)
+        ready = active & (~draining | (self.room & ((row != 0) | (finals != 0))))
+        step = Signal()
+
+        rows = Signal(range(config.rows))
+        rounds = Signal.like(slot)
+        m.d.comb += [
+            rows.eq(Mux(loads & ~(drains & (drained.tile.rows > tile.rows)), tile.rows, drained.tile.rows)),
+            rounds.eq(
+                Mux(loads & ~(drains & (drained.tile.rounds > tile.rounds)), tile.rounds, drained.tile.rounds)
+            ),
+        ]
+        idle = active & ~loads & ~drains
+        last_row, last_slot = row == rows, slot == rounds
+        end = Signal()
+        m.d.comb += [
+            self.initial.ready.eq(ready & loading),
+            step.eq(ready & ~idle & (~loading | self.initial.valid)),
+            end.eq((step & last_row & last_slot) | idle),
+            self.tiles.ready.eq(end & current),
+            self.grant.eq(end & current),
+            self.issue.eq(step & draining),
+            self.control.valid.eq(step),
+            self.control.start.eq(row == 0),
+            self.control.load.eq(loading),
+            self.control.slot.eq(slot),
+            self.control.tile.eq(parity),
+            self.words.eq(self.initial.payload),
+            self.starved.eq(ready & loading & ~self.initial.valid),
+            self.blocked.eq(active & draining & ~self.room),
+            self.busy.eq(walking | previous.valid | drained.valid),
+        ]
+        m.d.sync += finals.eq(finals + final - (step & draining & (row == 0)))
+        with m.If(step):
+            m.d.sync += row.eq(row + 1)
+            with m.If(last_row):
+                m.d.sync += [row.eq(0), slot.eq(slot + 1)]
+        with m.If(end):
+            m.d.sync += [
+                slot.eq(0),
+                parity.eq(~parity),
+                drained.eq(previous),
+                previous.valid.eq(current),
+                previous.tile.eq(tile),
+            ]
+            with m.If(current & tile.last):
+                m.d.sync += walking.eq(0)
+        with m.If(self.start):
+            m.d.sync += [walking.eq(1), accumulate.eq(self.accumulate)]
+        return m

@@ -1,0 +1,104 @@
+"""Cuts a product into tiles."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import Config
+
+__all__ = ["TileWalk", "tile_layout"]
+
+
+def tile_layout(config: Config) -> data.StructLayout:
+    """A tile of up to R × C·J results. All counts are less one.
+
+    ``rows``: rows that have results. ``rounds``: slots that have results, each of up to C columns.
+    ``span``: slots that a weight's turn takes: at least 8, the adder's loop. ``last``: of the product.
+    """
+    slot_bits = (config.interleave - 1).bit_length()
+    return data.StructLayout(
+        {
+            "rows": max(1, (config.rows - 1).bit_length()),
+            "rounds": slot_bits,
+            "span": slot_bits,
+            "last": 1,
+        }
+    )
+
+
+class TileWalk(wiring.Component):
+    """Walks over the tiles of an m × n product: bands of up to C·J columns, and in each, R rows at a time.
+
+    Slot s of a tile holds its columns s·C to s·C + C - 1; so the columns of an edge tile fill whole slots,
+    and slots with none are skipped down to the least span. A band takes a cycle a slot to measure, a tile
+    one more, so the walk is ahead of the array at once.
+
+    Arguments
+    ---------
+    config: rows, cols, interleave.
+    least_span: fewest slots that a turn may take.
+
+    Members
+    -------
+    start: In(1). Takes m and n, both at least 1.
+    m, n: In(dim_bits).
+    tiles: Out(stream of tile_layout).
+    """
+
+    def __init__(self, config: Config, *, least_span: int = 8):
+        if not isinstance(least_span, int) or not 1 <= least_span <= config.interleave:
+            raise ValueError(f"Least span must be from 1 to {config.interleave}, not {least_span!r}")
+        self._config = config
+        self._least_span = least_span
+        super().__init__(
+            {
+                "start": In(1),
+                "m": In(config.dim_bits),
+                "n": In(config.dim_bits),
+                "tiles": Out(stream.Signature(tile_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        rows, cols, slots = self._config.rows, self._config.cols, self._config.interleave
+        m_all, m_left, n_left = Signal.like(self.m), Signal.like(self.m), Signal.like(self.n)
+        rounds = Signal(range(slots))
+        tile = self.tiles.payload
+        last_rows, last_band = m_left <= rows, n_left == 0
+        m.d.comb += [
+            tile.rows.eq(Mux(last_rows, m_left - 1, rows - 1)),
+            tile.rounds.eq(rounds),
+            tile.span.eq(Mux(rounds < self._least_span - 1, self._least_span - 1, rounds)),
+            tile.last.eq(last_rows & last_band),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [
+                    m_all.eq(self.m),
+                    m_left.eq(self.m),
+                    n_left.eq(self.n),
+                    rounds.eq(0),
+                ]
+                with m.If(self.start):
+                    m.next = "BAND"
+            with m.State("BAND"):
+                with m.If(n_left <= cols):
+                    m.d.sync += n_left.eq(0)
+                    m.next = "TILES"
+                with m.Else():
+                    m.d.sync += n_left.eq(n_left - cols)
+                    with m.If(rounds == slots - 1):
+                        m.next = "TILES"
+                    with m.Else():
+                        m.d.sync += rounds.eq(rounds + 1)
+            with m.State("TILES"):
+                m.d.comb += self.tiles.valid.eq(1)
+                with m.If(self.tiles.ready):
+                    m.d.sync += m_left.eq(m_left - rows)
+                    with m.If(last_rows):
+                        m.d.sync += [m_left.eq(m_all), rounds.eq(0)]
+                        m.next = "BAND"
+                        with m.If(last_band):
+                            m.next = "IDLE"
+        return m

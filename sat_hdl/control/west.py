@@ -1,0 +1,91 @@
+"""Feeds activations to the array's west edge."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import Config
+from sat_hdl.control.tiles import tile_layout
+from sat_hdl.layouts import west_layout
+from sat_hdl.stce.tokens import west_control
+
+__all__ = ["WestFeeder"]
+
+
+class WestFeeder(wiring.Component):
+    """For every tile, takes the groups of M activations in order of k, a beat of E elements at a time.
+
+    One group is filled while another is in use. A beat that fills a group is accepted as early as in the
+    cycle of the last weight that uses the memory's other content (``release``).
+
+    Arguments
+    ---------
+    config: everything.
+
+    Members
+    -------
+    start: In(1). Takes k and group.
+    k: In(dim_bits), group: In(count_bits).
+    tiles: In(stream of tile_layout).
+    elements: In(stream of west_layout).
+    control: Out(west_control), west: Out(west_layout): to the array.
+    release: In(1). The oldest filled group is used for the last time.
+    filled: Out(1). There is a filled group to use.
+    starved: Out(1). A beat could be taken, but none is offered.
+    busy: Out(1).
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "k": In(config.dim_bits),
+                "group": In(config.count_bits),
+                "tiles": In(stream.Signature(tile_layout(config))),
+                "elements": In(stream.Signature(west_layout(config))),
+                "control": Out(west_control(config)),
+                "west": Out(west_layout(config)),
+                "release": In(1),
+                "filled": Out(1),
+                "starved": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        step = self._config.west_elements
+        k, k_left = Signal.like(self.k), Signal.like(self.k)
+        group = Signal.like(self.group)
+        address = Signal.like(self.control.address)
+        bank = Signal()
+        count = Signal(range(3))
+        with m.If(self.start):
+            m.d.sync += [k.eq(self.k), k_left.eq(self.k), group.eq(self.group)]
+
+        room = (count != 2) | self.release
+        wanted = self.tiles.valid & room
+        take = Signal()
+        # Elements from this beat's first one to the end of the group and of k.
+        last_group = k_left <= group
+        length = Mux(last_group, k_left, group)[: len(group)]
+        fills = (address + 1) * step >= length
+        filled = Signal()
+        m.d.comb += [
+            self.elements.ready.eq(wanted),
+            take.eq(wanted & self.elements.valid),
+            self.starved.eq(wanted & ~self.elements.valid),
+            self.control.valid.eq(take),
+            self.control.bank.eq(bank),
+            self.control.address.eq(address),
+            self.west.eq(self.elements.payload),
+            filled.eq(take & fills),
+            self.filled.eq(count != 0),
+            self.tiles.ready.eq(filled & last_group),
+        ]
+        m.d.sync += count.eq(count + filled - self.release)
+        with m.If(take):
+            m.d.sync += address.eq(address + 1)
+        with m.If(filled):
+            m.d.sync += [address.eq(0), bank.eq(~bank), k_left.eq(Mux(last_group, k, k_left - group))]
+        return m

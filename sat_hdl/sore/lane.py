@@ -1,0 +1,174 @@
+"""One lane of SORE: the top-K sorter and the data provider of one vector."""
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.arith.compare import magnitude
+from sat_hdl.config import Config
+
+__all__ = ["Lane"]
+
+
+class Lane(wiring.Component):
+    """Finds the entries of a group to keep while they arrive, then provides them by ascending index.
+
+    Lock-step: :class:`~sat_hdl.sore.sore.Sore` sequences all lanes with one set of strobes, which may
+    pause at any time. One element a cycle in, one pair a cycle out, of different groups at once.
+
+    How it selects. Keeping N of L elements is the same as dropping L − N, so the lane tracks only the
+    smaller of the two sets, K = min(N, L − N) ≤ max_m / 2 entries: the largest, or, with magnitudes
+    inverted on the way in, the smallest. Each of max_m / 2 slots holds a magnitude and, one-hot, where
+    in the group it was. A new element is compared with all slots at once and takes the place of the
+    weakest if it beats it. Which slot is weakest follows from one bit for each pair of slots, rewritten
+    when either is replaced; an empty slot is weaker than anything, a slot not in use stronger. The union
+    of the one-hot positions, inverted if they are the ones to drop, is the bitmap of the kept entries.
+
+    Why this structure (LUT4 + 2 per CCU2C, estimated for max_m = 8 / 16 by cell; a 15-bit comparator is
+    about 18, and is most of any of them):
+
+    - a list of max_m cells kept sorted by insertion: comparator, 2:1 multiplexer of magnitude and index,
+      each cell: 290 / 620, and the bitmap still to be decoded;
+    - max_m elements in place, each with a counter of those that beat it: comparator, counter, threshold,
+      and a population count for the newcomer: 200 / 420;
+    - a streaming merge sorter: log2(max_m) comparators, but two FIFOs and a multiplexer each: 270 / 360;
+    - this one: max_m / 2 comparators, no multiplexer (a replaced slot loads the broadcast element), no
+      counters; position bits are flip-flops only: 110 / 280.
+
+    Ranks: the element is registered (stage 1), compared with the slots and inserted (2), the bitmap is
+    captured (3), moved to the output side (4), and one pair a cycle is read into the output register (5).
+
+    Arguments
+    ---------
+    config: max_m and the operand format.
+    depth: elements that the lane's RAM holds, a power of two.
+
+    Members
+    -------
+    value: In(format.width). The element; stored at ``write_address`` in a cycle with ``write``.
+    write: In(1), write_address: In(log2(depth)).
+    drop: In(1), with ``write``: the group's set is that of the entries to drop.
+    insert: In(1). Stage 2 takes the element written last. With it:
+        first: In(1). It is the first of its group.
+        ties: In(1). ``drop`` of its group: among equals the later one is dropped.
+        position: In(max_m). Its index in the group, one-hot.
+        in_use: In(max_m // 2). Slots in use: the K lowest.
+    capture: In(1). Takes the bitmap of the group whose last element was inserted.
+        flip: In(max_m). With it: bits to invert, the existing positions if they are the ones to drop.
+    load: In(1). The captured bitmap becomes the one that is read out.
+    read: In(1), read_base: In(log2(depth)). Reads the next pair of the group that starts at ``read_base``.
+    pair_value: Out(format.width), pair_index: Out(index_bits). The pair read last.
+    """
+
+    def __init__(self, config: Config, *, depth: int):
+        if not isinstance(depth, int) or depth < config.max_m or depth & (depth - 1):
+            raise ValueError(f"depth must be a power of two of at least {config.max_m}, not {depth!r}")
+        self._config = config
+        self._depth = depth
+        address_bits = (depth - 1).bit_length()
+        super().__init__(
+            {
+                "value": In(config.format.width),
+                "write": In(1),
+                "write_address": In(address_bits),
+                "drop": In(1),
+                "insert": In(1),
+                "first": In(1),
+                "ties": In(1),
+                "position": In(config.max_m),
+                "in_use": In(config.max_m // 2),
+                "capture": In(1),
+                "flip": In(config.max_m),
+                "load": In(1),
+                "read": In(1),
+                "read_base": In(address_bits),
+                "pair_value": Out(config.format.width),
+                "pair_index": Out(config.index_bits),
+            }
+        )
+
+    def elaborate(self, platform) -> Elaboratable:
+        m = Module()
+        tracked = self._select(m)
+        kept = Signal(self._config.max_m)
+        with m.If(self.capture):
+            m.d.sync += kept.eq(tracked ^ self.flip)
+        self._provide(m, kept)
+        return m
+
+    def _select(self, m: Module):
+        """Stages 1 and 2. Returns the bitmap of the tracked positions."""
+        config = self._config
+        slots = config.max_m // 2
+        size = config.format.width - 1
+        element = Signal(size, reset_less=True)
+        with m.If(self.write):
+            m.d.sync += element.eq(magnitude(self.value) ^ self.drop.replicate(size))
+
+        held = [Signal(size, name=f"held_{i}", reset_less=True) for i in range(slots)]
+        where = [Signal(config.max_m, name=f"where_{i}") for i in range(slots)]
+        filled = Signal(slots)
+        beaten = Signal(slots)  # the element beats slot i
+        weakest = Signal(slots)
+        replaced = Signal(slots)
+        # stronger[i, k], i < k: slot k beats slot i.
+        stronger = {(i, k): Signal(name=f"stronger_{i}_{k}") for k in range(slots) for i in range(k)}
+
+        for i in range(slots):
+            # The bit below the magnitudes decides among equals.
+            greater = Cat(self.ties, element) > Cat(Const(0, 1), held[i])
+            others = [stronger[i, k] if i < k else ~stronger[k, i] for k in range(slots) if k != i]
+            m.d.comb += [
+                beaten[i].eq(self.in_use[i] & (self.first | ~filled[i] | greater)),
+                # The first element finds all slots empty and goes to slot 0.
+                weakest[i].eq(Mux(self.first, i == 0, Cat(others).all())),
+                replaced[i].eq(weakest[i] & beaten[i]),
+            ]
+            with m.If(self.insert):
+                with m.If(replaced[i]):
+                    m.d.sync += [held[i].eq(element), where[i].eq(self.position), filled[i].eq(1)]
+                with m.Elif(self.first):
+                    m.d.sync += [where[i].eq(0), filled[i].eq(0)]
+        for (i, k), bit in stronger.items():
+            with m.If(self.insert):
+                with m.If(self.first & (i > 0)):
+                    m.d.sync += bit.eq(1)
+                with m.Elif(replaced[i]):
+                    m.d.sync += bit.eq(~beaten[k])
+                with m.Elif(replaced[k]):
+                    m.d.sync += bit.eq(beaten[i])
+        union = Signal(config.max_m)
+        for bits in where:
+            union = union | bits
+        return union
+
+    def _provide(self, m: Module, kept: Signal):
+        """Stages 4 and 5."""
+        config = self._config
+        left = Signal.like(kept)
+        below = [left[:t].any() for t in range(config.max_m)]
+        lowest = [left[t] & ~below[t] for t in range(config.max_m)]
+        index = Cat(
+            Cat(lowest[t] for t in range(config.max_m) if t >> bit & 1).any()
+            for bit in range(config.index_bits)
+        )
+        with m.If(self.load):
+            m.d.sync += left.eq(kept)
+        with m.Elif(self.read):
+            m.d.sync += left.eq(left & Cat(below))
+
+        m.submodules.elements = elements = Memory(shape=config.format.width, depth=self._depth, init=[])
+        writer = elements.write_port()
+        reader = elements.read_port(domain="comb")
+        m.d.comb += [
+            writer.addr.eq(self.write_address),
+            writer.data.eq(self.value),
+            writer.en.eq(self.write),
+            reader.addr.eq(self.read_base | index),
+        ]
+        value = Signal(config.format.width, reset_less=True)
+        number = Signal(config.index_bits, reset_less=True)
+        with m.If(self.read):
+            m.d.sync += [value.eq(reader.data), number.eq(index)]
+        m.d.comb += [self.pair_value.eq(value), self.pair_index.eq(number)]

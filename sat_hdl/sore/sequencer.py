@@ -1,0 +1,182 @@
+"""SORE's sequencer: a pruning job → what each element of the stream is to its group."""
+
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import Config
+from sat_hdl.layouts import ErrorCode, prune_job_layout
+
+__all__ = ["Sequencer", "group_layout"]
+
+
+def group_layout(config: Config) -> data.StructLayout:
+    """How a group of L elements is pruned.
+
+    ``last``: index of its last element, L − 1. ``kept``: pairs that it gives, min(N, L). ``drop``: whether
+    its lanes track the entries to drop, being fewer. ``in_use``: slots for the tracked entries, a
+    thermometer. ``flip``: what turns tracked into kept, the L positions if ``drop``, else 0.
+    """
+    return data.StructLayout(
+        {
+            "last": config.index_bits,
+            "kept": config.count_bits,
+            "drop": 1,
+            "in_use": config.max_m // 2,
+            "flip": config.max_m,
+        }
+    )
+
+
+class Sequencer(wiring.Component):
+    """Checks jobs and walks through their elements.
+
+    Only the last group of a vector can be short, so both lengths of group are worked out when a job
+    starts, and every later step is a choice between two registers. A job is ready for elements 4 cycles
+    after it was taken; an illegal one is reported 2 cycles after.
+
+    Arguments
+    ---------
+    config: max_m and dim_bits.
+
+    Members
+    -------
+    job: In(stream of prune_job_layout).
+    status: Out(stream of ErrorCode). One for each job, in order.
+    running: Out(1). An element may be taken.
+    take: In(1). One is taken.
+    group: Out(group_layout). The element's group.
+    index: Out(index_bits). The element's index in it.
+    first, last: Out(1). Whether it is the first or last of its group.
+    mask: Out(index_bits). M − 1.
+    drained: In(1). No element or pair is on its way any more; looked at after a job's last element.
+    busy: Out(1). A job is being worked on, or its status waits.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        super().__init__(
+            {
+                "job": In(stream.Signature(prune_job_layout(config))),
+                "status": Out(stream.Signature(ErrorCode)),
+                "running": Out(1),
+                "take": In(1),
+                "group": Out(group_layout(config)),
+                "index": Out(config.index_bits),
+                "first": Out(1),
+                "last": Out(1),
+                "mask": Out(config.index_bits),
+                "drained": In(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Elaboratable:
+        m = Module()
+        config = self._config
+        job = Signal(prune_job_layout(config), reset_less=True)
+        code = Signal(ErrorCode)
+        # Of the job: index of a vector's last element, M − 1, groups of a vector but one.
+        end = Signal(config.dim_bits, reset_less=True)
+        groups = Signal(config.dim_bits, reset_less=True)
+        full = Signal(group_layout(config), reset_less=True)
+        final = Signal(group_layout(config), reset_less=True)
+        # Of the stream: groups after this one in its vector, vectors after this one.
+        groups_left = Signal(config.dim_bits, reset_less=True)
+        vectors_left = Signal(config.dim_bits, reset_less=True)
+
+        exponents = [length.bit_length() - 1 for length in config.group_lengths()]
+        group_is = [job.group == 1 << exponent for exponent in exponents]
+        m.d.comb += [
+            self.mask.eq(job.group - 1),
+            self.first.eq(self.index == 0),
+            self.last.eq(self.index == self.group.last),
+            self.status.payload.eq(code),
+        ]
+
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+            with m.State("IDLE"):
+                m.d.comb += self.job.ready.eq(1)
+                m.d.sync += job.eq(self.job.payload)
+                with m.If(self.job.valid):
+                    m.next = "CHECK"
+
+            with m.State("CHECK"):
+                m.d.sync += [end.eq(job.length - 1), code.eq(ErrorCode.NONE)]
+                m.next = "MEASURE"
+                refusals = [
+                    ((job.length == 0) | (job.vectors == 0), ErrorCode.EMPTY_SHAPE),
+                    (~Cat(group_is).any(), ErrorCode.BAD_GROUP),
+                    ((job.keep == 0) | (job.keep > job.group), ErrorCode.BAD_KEEP),
+                ]
+                for refused, reason in reversed(refusals):
+                    with m.If(refused):
+                        m.d.sync += code.eq(reason)
+                        m.next = "REPORT"
+
+            with m.State("MEASURE"):
+                for exponent, chosen in zip(exponents, group_is):
+                    with m.If(chosen):
+                        m.d.sync += groups.eq(end >> exponent)
+                m.d.sync += [
+                    full.eq(self._plan(m, "full", self.mask, job.keep)),
+                    final.eq(self._plan(m, "final", end[: config.index_bits] & self.mask, job.keep)),
+                ]
+                m.next = "START"
+
+            with m.State("START"):
+                m.d.sync += [
+                    self.index.eq(0),
+                    groups_left.eq(groups),
+                    vectors_left.eq(job.vectors - 1),
+                    self.group.eq(Mux(groups == 0, final, full)),
+                ]
+                m.next = "RUN"
+
+            with m.State("RUN"):
+                m.d.comb += self.running.eq(1)
+                ends_vector = groups_left == 0
+                with m.If(self.take):
+                    m.d.sync += self.index.eq(Mux(self.last, 0, self.index + 1))
+                with m.If(self.take & self.last):
+                    with m.If(ends_vector):
+                        m.d.sync += [
+                            groups_left.eq(groups),
+                            vectors_left.eq(vectors_left - 1),
+                            self.group.eq(Mux(groups == 0, final, full)),
+                        ]
+                        with m.If(vectors_left == 0):
+                            m.next = "DRAIN"
+                    with m.Else():
+                        m.d.sync += groups_left.eq(groups_left - 1)
+                        with m.If(groups_left == 1):
+                            m.d.sync += self.group.eq(final)
+
+            with m.State("DRAIN"):
+                with m.If(self.drained):
+                    m.next = "REPORT"
+
+            with m.State("REPORT"):
+                m.d.comb += self.status.valid.eq(1)
+                with m.If(self.status.ready):
+                    m.next = "IDLE"
+        return m
+
+    def _plan(self, m: Module, name: str, last: Signal, keep: Signal) -> data.View:
+        """The plan of a group whose last element has index ``last``."""
+        config = self._config
+        plan = Signal(group_layout(config), name=f"plan_{name}")
+        short = Signal(name=f"short_{name}")
+        rest = Signal(config.count_bits, name=f"rest_{name}")
+        m.d.comb += [
+            short.eq(keep > last),
+            rest.eq(Mux(short, 0, last + 1 - keep)),
+            plan.last.eq(last),
+            plan.kept.eq(Mux(short, last + 1, keep)),
+            plan.drop.eq(plan.kept > rest),
+        ]
+        tracked = Mux(plan.drop, rest, plan.kept)
+        m.d.comb += plan.in_use.eq(Cat(tracked > i for i in range(config.max_m // 2)))
+        m.d.comb += plan.flip.eq(Cat(plan.drop, *(plan.drop & (last >= t) for t in range(1, config.max_m))))
+        return plan

@@ -1,0 +1,77 @@
+"""What travels inside the array, one hop a cycle. All of it is lock-step: nothing in the array waits."""
+
+from amaranth.lib import data
+
+from sat_hdl.arith.normalise import operand_layout
+from sat_hdl.config import Config
+
+__all__ = ["exchange_control", "exchange_layout", "north_control", "weight_layout", "west_control", "west_token"]
+
+
+def west_control(config: Config) -> data.StructLayout:
+    """Where a row's elements go: ``address`` counts beats of E elements in the group, ``bank`` is the half of
+    the group memory."""
+    depth = config.max_m // config.west_elements
+    return data.StructLayout({"valid": 1, "bank": 1, "address": max(1, (depth - 1).bit_length())})
+
+
+def west_token(config: Config) -> data.StructLayout:
+    """West to east: elements of a group of activations, with their place."""
+    operand = operand_layout(config.format)
+    return data.StructLayout(
+        {"control": west_control(config), "elements": data.ArrayLayout(operand, config.west_elements)}
+    )
+
+
+def north_control(config: Config) -> data.StructLayout:
+    """What to do with a weight.
+
+    ``slot`` is the interleaved sum (0 to J - 1) it belongs to, ``tile`` the bank of accumulators, ``bank`` the
+    half of the group memory that holds its activations. ``first`` starts a sum at the initial accumulator
+    if ``accumulate``, else at +0.
+    """
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "slot": (config.interleave - 1).bit_length(),
+            "tile": 1,
+            "bank": 1,
+            "first": 1,
+            "accumulate": 1,
+        }
+    )
+
+
+def weight_layout(config: Config) -> data.StructLayout:
+    """North to south: a kept weight with its index, and what to do with it."""
+    return data.StructLayout(
+        {
+            "control": north_control(config),
+            "value": operand_layout(config.format),
+            "index": config.index_bits,
+        }
+    )
+
+
+def exchange_control(config: Config) -> data.StructLayout:
+    """A place on the way south that an element fills with its result, and whose word it may keep.
+
+    In a round, one a slot, as many places pass as rows take part; ``start`` marks the first. The first row
+    takes the first place, the second row the next, and so on. ``load``: the word is an initial
+    accumulator. ``tile``: the bank of accumulators.
+    """
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "start": 1,
+            "taken": 1,
+            "load": 1,
+            "slot": (config.interleave - 1).bit_length(),
+            "tile": 1,
+        }
+    )
+
+
+def exchange_layout(config: Config) -> data.StructLayout:
+    """North to south: initial accumulators on their way in, results on their way out."""
+    return data.StructLayout({"control": exchange_control(config), "word": 32})
