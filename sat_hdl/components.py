@@ -34,8 +34,26 @@ def _format_and_target(config: Config) -> Mapping[str, Any]:
     return {"format": config.format, "target": config.target}
 
 
+def _control(config: Config) -> Mapping[str, Any]:
+    from sat_hdl.stce.stce import Stce
+
+    return {"config": config, "result_latency": Stce(config).result_latency}
+
+
+def _drain(config: Config) -> Mapping[str, Any]:
+    from sat_hdl.stce.stce import Stce
+
+    return {"config": config, "exchange_latency": Stce(config).exchange_latency}
+
+
 #: name → how it is built.
 COMPONENTS: dict[str, _Entry] = {
+    "top": _Entry(module="sat_hdl.top", cls="ProductCore", arguments=_whole),
+    "control": _Entry(module="sat_hdl.control.control", cls="Control", arguments=_control),
+    "stce": _Entry(module="sat_hdl.stce.stce", cls="Stce", arguments=_whole),
+    "uspe": _Entry(module="sat_hdl.stce.uspe", cls="Uspe", arguments=_whole),
+    "drain": _Entry(module="sat_hdl.stce.drain", cls="Drain", arguments=_drain),
+    "sore": _Entry(module="sat_hdl.sore.sore", cls="Sore", arguments=_whole),
     "mac": _Entry(module="sat_hdl.arith.mac", cls="Mac", arguments=_format_and_target),
     "multiply": _Entry(module="sat_hdl.arith.multiply", cls="Multiply", arguments=_format_and_target),
     "add": _Entry(

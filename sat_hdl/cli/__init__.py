@@ -7,9 +7,11 @@ object on stdout and nothing else there. Exit status: 0 done, 1 failed, 2 wrong 
 import importlib
 import signal
 import sys
+import warnings
 from typing import NoReturn
 
 import typer
+from amaranth.hdl import UnusedElaboratable
 
 from sat_hdl.cli.errors import status_and_sentence
 from sat_hdl.cli.output import print_json
@@ -43,6 +45,8 @@ def _stop(signum: int, frame: object) -> NoReturn:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs one command line and exits. A mistake of the user's ends in one sentence, never a traceback."""
     words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    # Components are also made just to be asked for a latency or a port.
+    warnings.simplefilter("ignore", UnusedElaboratable)
     # A terminated run must still remove what it has half written.
     signal.signal(signal.SIGTERM, _stop)
     try:
