@@ -23,10 +23,10 @@ class Sore(wiring.Component):
     Every job is answered by one code on ``status``: an illegal one at once, without touching ``dense``;
     a legal one, ErrorCode.NONE, after its last pair has left. The next job is taken after the answer.
 
-    Timing: an unstalled group of L ≥ 2 elements takes L cycles at ``dense`` (L = 1 takes 2 where groups
-    follow each other), and its first pair is offered ``latency`` cycles after its last element was taken,
-    or right after the pairs of the group before. Both sides may stall at any time: no ready depends on a
-    valid, and ``dense.ready`` on no input but the clock.
+    Timing, unstalled: a group takes M cycles at ``dense``, a short one at most as many, and its first pair
+    is offered ``latency`` cycles after its last element was taken, or right after the pairs of the group
+    before. Both sides may stall at any time: no valid depends on a ready, and ``dense.ready`` on registers
+    only.
 
     Structure: the lanes (one Verilog module, ``sore_lane``) are driven in lock-step by the strobes made
     here. An element passes an input register and is inserted; a finished group's bitmap is captured,
@@ -182,6 +182,8 @@ class Sore(wiring.Component):
             m.d.sync += written.eq(Mux(sequencer.last, written | sequencer.mask, written) + 1)
         with m.If(read):
             m.d.sync += released.eq(Mux(read_last, released | sequencer.mask, released) + 1)
+        with m.If(self.job.ready):  # idle: the next job may have a larger M to be aligned to
+            m.d.sync += [written.eq(0), released.eq(0)]
         # A short group's skip can take the difference past `depth`, but by less than M ≤ depth / 2.
         used = Signal(address_bits + 1)
         m.d.comb += [used.eq(written - released), full.eq(used[-1])]
