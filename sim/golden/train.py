@@ -54,9 +54,9 @@ class TrainConfig:
     epochs: int = 8
     batch: int = 32
     seed: int = 0
-    lr: float = 0.1
+    lr: float = 0.05
     momentum: float = 0.9
-    weight_decay: float = 1e-4
+    weight_decay: float = 5e-4
     srste_decay: float = 2e-4
     loss_scale: float = 1024.0
     dynamic_loss_scale: bool = True

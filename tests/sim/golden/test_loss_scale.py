@@ -25,6 +25,10 @@ def test_dynamic_halves_on_overflow_and_grows_after_good_steps_in_a_row():
     assert scales(scaler, overflows) == [1024, 1024, 512, 512, 512, 1024, 1024, 512]
 
 
+def test_growth_counts_anew_after_each_doubling():
+    assert scales(LossScaler(1, dynamic=True, growth_interval=2), [False] * 5) == [1, 2, 2, 4, 4]
+
+
 def test_bounds():
     assert set(scales(LossScaler(1, dynamic=True, growth_interval=1), [True] * 3)) == {1}
     assert set(scales(LossScaler(2**24, dynamic=True, growth_interval=1), [False] * 3)) == {2**24}

@@ -130,6 +130,15 @@ def test_padding_is_never_visited():
     assert y.view(np.uint32).tolist() == [[oracle.chain(0x80000000, [(0x8000, 0x3C00)])]]
 
 
+def test_without_accumulators_chains_start_at_plus_zero():
+    a, b = np.array([[-0.0]], np.float16), np.array([[1]], np.float16)
+    expected = [[oracle.chain(0, [(0x8000, 0x3C00)])]]
+    assert matmul(a, b).view(np.uint32).tolist() == expected
+    pruned = prune(b, 1, 2)
+    sparse = sparse_matmul(a, pruned.values, pruned.indices, k=1, keep=1, group=2)
+    assert sparse.view(np.uint32).tolist() == expected
+
+
 def test_initial_accumulators_broadcast_and_stay_untouched():
     a, b = np.ones((3, 2), np.float16), np.ones((2, 4), np.float16)
     bias = np.arange(4, dtype=np.float32)
