@@ -22,6 +22,7 @@ __all__ = [
     "area_of",
     "parse_target",
     "place_and_route",
+    "run_yosys",
     "synthesis_script",
     "synthesise",
 ]
@@ -115,7 +116,12 @@ def synthesise(
 ) -> dict[str, int]:
     """Runs ``synth_ecp5`` in ``cwd``, which gets ``netlist.json`` and ``yosys.log``. → cells by type."""
     (cwd / "design.v").write_text(verilog)
-    (cwd / "yosys.ys").write_text(synthesis_script("design.v", top, dff, buffers))
+    return run_yosys(synthesis_script("design.v", top, dff, buffers), cwd=cwd)
+
+
+def run_yosys(script: str, *, cwd: Path) -> dict[str, int]:
+    """Runs a script that ends by writing ``area.json`` (Yosys' ``stat``) in ``cwd``. → cells by type."""
+    (cwd / "yosys.ys").write_text(script)
     run_tool("yosys", ["-s", "yosys.ys"], cwd=cwd, log="yosys.log")
     stat = json.loads((cwd / "area.json").read_text())
     return stat["design"]["num_cells_by_type"]

@@ -1,0 +1,132 @@
+"""A bitstream of a core on a board, with the best of several seeds."""
+
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from amaranth.lib import wiring
+
+from sat_hdl.config import ConfigError
+from sat_hdl.fpga.board_top import CORE_MODULE, BoardTop
+from sat_hdl.fpga.boards import Board
+from sat_hdl.fpga.flow import Area, Placed, area_from, place_and_route, run_yosys
+from sat_hdl.fpga.toolchain import run_tool, tool_version
+from sat_hdl.sim.build import cached
+from sat_hdl.sim.verilog import emit
+
+__all__ = ["Bitstream", "build"]
+
+_SCRIPT = f"""read_rtlil top.il
+read_verilog {CORE_MODULE}.v
+synth_ecp5 -top top -dff
+tee -q -o area.json stat -json
+write_json netlist.json
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bitstream:
+    """What was built: bitstream, area with the board's wrapping, maximum frequency by seed."""
+
+    data: bytes
+    area: Area
+    clock_mhz: float
+    fmax_mhz: float
+    fmax_by_seed: dict[int, float]
+    best_seed: int
+    log: str
+
+    @property
+    def meets_clock(self) -> bool:
+        return self.fmax_mhz >= self.clock_mhz
+
+    def report(self) -> dict[str, Any]:
+        """For people and for JSON."""
+        return {
+            "clock_mhz": round(self.clock_mhz, 3),
+            "fmax_mhz": round(self.fmax_mhz, 2),
+            "meets_clock": self.meets_clock,
+            **msgspec.to_builtins(self.area),
+            "seeds": [
+                {"seed": seed, "fmax_mhz": round(mhz, 2)} for seed, mhz in sorted(self.fmax_by_seed.items())
+            ],
+            "best_seed": self.best_seed,
+        }
+
+
+def build(
+    core: wiring.Component,
+    board: Board,
+    *,
+    seeds: int = 2,
+    clock_mhz: float | None = None,
+    jobs: int = 2,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Bitstream:
+    """Builds ``core`` for ``board`` with each seed from 1 to ``seeds`` and keeps the fastest result.
+
+    ``clock_mhz`` is the array's clock, else the board's own choice. A result slower than it is returned
+    all the same: see ``meets_clock``. Every seed's result is cached by content.
+    """
+    if not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
+    top = BoardTop(board=board, core=core, clock_mhz=board.clock_mhz if clock_mhz is None else clock_mhz)
+    progress("generating")
+    files = {f"{CORE_MODULE}.v": emit(core, CORE_MODULE)}
+    plan = board.platform().build(top, do_build=False, emit_src=False)
+    files |= {name: str(plan.files[name]) for name in ("top.il", "top.lpf")}
+    parts = [*files.values(), _SCRIPT, *board.target.options]
+    parts += [tool_version(name) for name in ("yosys", "nextpnr-ecp5", "ecppack")]
+
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
+        cwd = Path(scratch)
+        synthesis = threading.Lock()
+
+        def synthesise() -> None:
+            with synthesis:
+                if not (cwd / "netlist.json").exists():
+                    progress("synthesis")
+                    for name, text in files.items():
+                        (cwd / name).write_text(text)
+                    area = area_from(run_yosys(_SCRIPT, cwd=cwd))
+                    (cwd / "cells.json").write_bytes(msgspec.json.encode(area))
+
+        def one(seed: int) -> Path:
+            def make(folder: Path) -> None:
+                synthesise()
+                progress(f"place and route, seed {seed} of {seeds}")
+                placed = place_and_route(
+                    cwd, target=board.target, seed=seed, freq_mhz=top.clock_mhz, lpf="top.lpf", textcfg=True
+                )
+                options = ["--compress", "--input", f"seed{seed}.config", "--bit", f"seed{seed}.bit"]
+                run_tool("ecppack", options, cwd=cwd, log=f"ecppack{seed}.log")
+                (folder / "top.bit").write_bytes((cwd / f"seed{seed}.bit").read_bytes())
+                (folder / "nextpnr.log").write_bytes((cwd / f"seed{seed}.log").read_bytes())
+                (folder / "area.json").write_bytes((cwd / "cells.json").read_bytes())
+                (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
+
+            return cached("bitstream", [*parts, str(seed)], make)
+
+        folders = dict(zip(range(1, seeds + 1), pool.map(one, range(1, seeds + 1))))
+
+    # There is one clock but the board's own, which drives nothing but the PLL.
+    fmax = {seed: _placed(folder).slowest_mhz for seed, folder in folders.items()}
+    best = max(fmax, key=fmax.__getitem__)
+    return Bitstream(
+        data=(folders[best] / "top.bit").read_bytes(),
+        area=msgspec.json.decode((folders[best] / "area.json").read_bytes(), type=Area),
+        clock_mhz=top.clock_mhz,
+        fmax_mhz=fmax[best],
+        fmax_by_seed=fmax,
+        best_seed=best,
+        log=(folders[best] / "nextpnr.log").read_text(),
+    )
+
+
+def _placed(folder: Path) -> Placed:
+    return msgspec.json.decode((folder / "placed.json").read_bytes(), type=Placed)

@@ -1,0 +1,121 @@
+"""The ECP5's phase-locked loop: the array's clock from the board's."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Const, Instance, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import ConfigError
+
+__all__ = ["Ecp5Pll", "PllSettings", "pll_settings"]
+
+#: Limits in MHz of the ECP5 family data sheet (FPGA-DS-02012, sysCLOCK PLL timing).
+INPUT_MHZ, PHASE_DETECTOR_MHZ, OSCILLATOR_MHZ, OUTPUT_MHZ = (8, 400), (3.125, 400), (400, 800), (3.125, 400)
+#: Divider ranges, the output fed back: f_out = f_in · feedback / reference, oscillator = f_out · output.
+DIVIDERS = range(1, 129)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PllSettings:
+    """Dividers, and the frequency in MHz that they give."""
+
+    reference: int
+    feedback: int
+    output: int
+    mhz: float
+
+
+def _inside(value: float, limits: tuple[float, float]) -> bool:
+    return limits[0] <= value <= limits[1]
+
+
+def pll_settings(input_mhz: float, wanted_mhz: float) -> PllSettings:
+    """The settings that come nearest to ``wanted_mhz``, within 1 %, with the fastest phase detector.
+
+    Raises :class:`ConfigError` if there are none.
+    """
+    found = []
+    if _inside(input_mhz, INPUT_MHZ):
+        for reference in DIVIDERS:
+            if not _inside(input_mhz / reference, PHASE_DETECTOR_MHZ):
+                continue
+            for feedback in DIVIDERS:
+                mhz = input_mhz * feedback / reference
+                if not _inside(mhz, OUTPUT_MHZ) or abs(mhz / wanted_mhz - 1) > 0.01:
+                    continue
+                for output in DIVIDERS:
+                    if _inside(mhz * output, OSCILLATOR_MHZ):
+                        rank = (abs(mhz - wanted_mhz), reference, -mhz * output)
+                        settings = PllSettings(reference=reference, feedback=feedback, output=output, mhz=mhz)
+                        found.append((rank, settings))
+    if not found:
+        raise ConfigError(
+            f"No clock of {wanted_mhz:g} MHz can be made from {input_mhz:g} MHz; ask for one from "
+            f"{OUTPUT_MHZ[0]:g} to {OUTPUT_MHZ[1]:g} MHz."
+        )
+    return min(found, key=lambda entry: entry[0])[1]
+
+
+class Ecp5Pll(wiring.Component):
+    """One EHXPLLL with its output fed back.
+
+    Arguments
+    ---------
+    settings: of :func:`pll_settings`.
+    input_mhz: for the tools' reports.
+
+    Members
+    -------
+    clock_in: In(1), clock_out: Out(1).
+    locked: Out(1). Asynchronous.
+    """
+
+    clock_in: In(1)
+    clock_out: Out(1)
+    locked: Out(1)
+
+    def __init__(self, *, settings: PllSettings, input_mhz: float):
+        self._settings = settings
+        self._input_mhz = input_mhz
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        chosen = self._settings
+        m.submodules.pll = Instance(
+            "EHXPLLL",
+            p_CLKI_DIV=chosen.reference,
+            p_CLKFB_DIV=chosen.feedback,
+            p_CLKOP_DIV=chosen.output,
+            p_CLKOP_CPHASE=chosen.output - 1,
+            p_CLKOP_FPHASE=0,
+            p_CLKOP_ENABLE="ENABLED",
+            p_FEEDBK_PATH="CLKOP",
+            p_OUTDIVIDER_MUXA="DIVA",
+            p_DPHASE_SOURCE="DISABLED",
+            p_INTFB_WAKE="DISABLED",
+            p_PLLRST_ENA="DISABLED",
+            p_STDBY_ENABLE="DISABLED",
+            # Loop filter, as the vendor's tool sets it for any frequency.
+            a_ICP_CURRENT="12",
+            a_LPF_RESISTOR="8",
+            a_MFG_ENABLE_FILTEROPAMP="1",
+            a_MFG_GMCREF_SEL="2",
+            a_FREQUENCY_PIN_CLKI=f"{self._input_mhz:g}",
+            a_FREQUENCY_PIN_CLKOP=f"{chosen.mhz:g}",
+            i_CLKI=self.clock_in,
+            i_CLKFB=self.clock_out,
+            i_RST=Const(0),
+            i_STDBY=Const(0),
+            i_PHASESEL0=Const(0),
+            i_PHASESEL1=Const(0),
+            i_PHASEDIR=Const(0),
+            i_PHASESTEP=Const(0),
+            i_PHASELOADREG=Const(0),
+            i_PLLWAKESYNC=Const(0),
+            i_ENCLKOP=Const(0),
+            o_CLKOP=self.clock_out,
+            o_LOCK=self.locked,
+        )
+        return m

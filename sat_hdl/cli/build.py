@@ -1,0 +1,71 @@
+"""``sat-hdl build``: a bitstream for a board."""
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from sat_hdl.cli.errors import Failure
+from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config
+from sat_hdl.cli.output import atomic_dir, console, print_json, progress
+
+__all__ = ["command"]
+
+
+def command(
+    board: Annotated[str, typer.Option(help="A board of `sat-hdl boards`.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files.", metavar="DIR")],
+    preset: Preset = None,
+    config: ConfigFile = None,
+    seeds: Annotated[int, typer.Option(help="Place and route this many times; the fastest is kept.")] = 2,
+    clock_mhz: Annotated[
+        float | None, typer.Option(help="The array's clock; the board's own choice without it.")
+    ] = None,
+    allow_timing_fail: Annotated[
+        bool, typer.Option("--allow-timing-fail", help="Write the bitstream even if it misses its clock.")
+    ] = False,
+    json: Json = False,
+):
+    """A bitstream of the array, the pruner and their control behind a board's serial port.
+
+    Writes BOARD.bit, report.json and nextpnr.log. Fails if no seed meets the clock.
+    """
+    from sat_hdl.components import make
+    from sat_hdl.fpga.boards import board as board_called
+    from sat_hdl.fpga.build import build
+
+    wanted_board = board_called(board)
+    wanted = chosen_config(preset, config, default=wanted_board.preset)
+    wanted = msgspec.structs.replace(wanted, target="ecp5")
+    with progress(f"Building for {board}") as say, atomic_dir(output) as folder:
+        made = build(make("top", wanted), wanted_board, seeds=seeds, clock_mhz=clock_mhz, progress=say)
+        if not made.meets_clock and not allow_timing_fail:
+            raise Failure(
+                f"The best of {seeds} seeds reaches {made.fmax_mhz:.1f} MHz, less than the "
+                f"{made.clock_mhz:g} MHz asked for: try more --seeds, a lower --clock-mhz, or "
+                "--allow-timing-fail."
+            )
+        bitstream = f"{board}.bit"
+        chosen = None if config is not None else (preset or wanted_board.preset)
+        report: dict[str, Any] = {"board": board, "preset": chosen, "config": msgspec.to_builtins(wanted)}
+        report |= {"bitstream": bitstream, "target": wanted_board.target.name, **made.report()}
+        (folder / bitstream).write_bytes(made.data)
+        (folder / "nextpnr.log").write_text(made.log)
+        (folder / "report.json").write_text(json_format.dumps(report, indent=2) + "\n")
+    report["bitstream"] = str(output / bitstream)
+    if json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def _print(report: dict[str, Any]) -> None:
+    table = Table(title=report["bitstream"], title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for key in ("clock_mhz", "fmax_mhz", "lut4", "ccu2c", "lutram", "ff", "dsp", "bram", "best_seed"):
+        table.add_row(key, str(report[key]))
+    console().print(table)
