@@ -1,7 +1,7 @@
 """Verilog to a shared library, through Verilator and g++, kept in a cache keyed by content.
 
-Verilator's generated makefile is not used: one compiler run for the model, and a runtime that is compiled
-once a machine, build faster and need neither make nor perl.
+Verilator's generated makefile is not used: one or two compiler runs for the model, and a runtime that
+is compiled once a machine, build faster and need neither make nor perl.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sat_hdl.config import ConfigError
@@ -26,15 +27,17 @@ __all__ = ["BuildError", "ToolError", "build_library", "cache_dir", "cached", "v
 #: Options of Verilator that decide what is simulated and how fast.
 VERILATOR_FLAGS = (
     "--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
-    "--assert", "--output-split", "0", "-Wall",
+    "--assert", "--output-split", "0", "--output-split-cfuncs", "500", "-Wall",
 )  # fmt: skip
 #: Options of g++ for every file. Several models live in one process: no symbol may leave its library.
 CXX_FLAGS = (
     "-std=c++20", "-fPIC", "-march=native", "-fvisibility=hidden", "-fno-gnu-unique", "-pthread",
     "-DVL_USER_STOP", "-DVL_USER_FINISH", "-DVL_USER_FATAL",
 )  # fmt: skip
-#: The model with its harness; Verilator's runtime.
-MODEL_FLAGS, RUNTIME_FLAGS = ("-O3",), ("-O2",)
+#: The evaluation loop with the harness; what runs once; Verilator's runtime.
+HOT_FLAGS, COLD_FLAGS, RUNTIME_FLAGS = ("-O2",), ("-O0",), ("-O2",)
+#: Size in bytes from which cold code gets a compiler run of its own.
+_SMALL = 200_000
 
 #: Standard output belongs to the command that simulates; what a design prints goes to standard error.
 _RUNTIME = """#include <cstdio>
@@ -207,23 +210,31 @@ def build_library(verilog: str, top: str) -> Path:
         obj = folder / "obj"
         (obj / "harness.cpp").write_text(harness)
         (obj / "ports.inc").write_text(_port_table((obj / "Vtop.h").read_text()))
-        # One file, so that headers are read once; Verilator marks what runs once as cold, which g++
-        # optimises for size.
-        names = [*sorted(path.name for path in obj.glob("Vtop*.cpp")), "harness.cpp"]
-        (obj / "model.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
-        run_tool([compiler, *flags, *MODEL_FLAGS, "-c", "model.cpp", "-o", "model.o"], "g++", obj)
+        # Few files, since the headers cost more than a small model. What runs once needs no optimiser.
+        sources = {path.name: path.stat().st_size for path in sorted(obj.glob("Vtop*.cpp"))}
+        cold = [name for name in sources if "__Slow" in name]
+        if sum(sources[name] for name in cold) < _SMALL:
+            cold = []
+        hot = [name for name in sources if name not in cold] + ["harness.cpp"]
+        commands = []
+        for unit, names, level in (("hot", hot, HOT_FLAGS), ("cold", cold, COLD_FLAGS)):
+            (obj / f"{unit}.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
+            commands.append([compiler, *flags, *level, "-c", f"{unit}.cpp", "-o", f"{unit}.o"])
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda command: run_tool(command, "g++", obj), commands))
         link = [
             compiler,
             "-shared",
             "-pthread",
             "-o",
             "../model.so",
-            "model.o",
+            "hot.o",
+            "cold.o",
             str(_runtime(compiler)),
         ]
         run_tool(link, "Linking", obj)
         shutil.rmtree(obj)
 
     parts = [verilog, top, harness, waivers().read_text(), _identity(compiler), *VERILATOR_FLAGS,
-             *CXX_FLAGS, *MODEL_FLAGS]  # fmt: skip
+             *CXX_FLAGS, *HOT_FLAGS, *COLD_FLAGS]  # fmt: skip
     return cached("model", parts, make) / "model.so"
