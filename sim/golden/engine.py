@@ -19,9 +19,10 @@ STAGES = ("ff", "bp", "wu", "prune", "eval")
 class Engine(Protocol):
     """The operations that training hands over; the host does the rest.
 
-    Operands are float16 (uint16 bit patterns if ``operand`` is "bf16"), in any memory order; accumulators and
-    results float32. Results are to be bit-equal to :class:`GoldenEngine`'s. ``stage`` is one of
-    :data:`STAGES` and says only where to book the cycles.
+    Operands are float16 (uint16 bit patterns if ``operand`` is "bf16"), in any memory order; accumulators
+    (perhaps a read-only broadcast view) and results float32. Results are to be bit-equal to
+    :class:`GoldenEngine`'s. ``stage`` is one of :data:`STAGES` and says only where
+    to book the cycles.
     """
 
     #: "fp16" or "bf16".

@@ -18,15 +18,18 @@ from sat_hdl.sim.golden.prune import check_sparsity
 
 __all__ = ["TrainConfig", "TrainResult", "Trainer", "cross_entropy", "learning_rate", "train"]
 
+#: Widest hidden layer: beyond it a mistyped width would only exhaust the memory.
+MAX_WIDTH = 1 << 16
+
 
 def _check_number(name: str, value: float, low: float, high: float):
     if not (isinstance(value, int | float) and low <= value <= high):
         raise ConfigError(f"`{name}` must be a number from {low:g} to {high:g}, not {value!r}.")
 
 
-def _check_count(name: str, value: int, low: int = 1):
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ConfigError(f"`{name}` must be an integer of at least {low}, not {value!r}.")
+def _check_count(name: str, value: int, low: int = 1, high: int = 1 << 31):
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"`{name}` must be an integer from {low} to {high}, not {value!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ class TrainConfig:
             raise ConfigError(f"`method` must be one of {', '.join(METHODS)}, not {self.method!r}.")
         check_sparsity(self.keep, self.group)
         for width in self.hidden:
-            _check_count("hidden", width)
+            _check_count("hidden", width, 1, MAX_WIDTH)
         _check_count("epochs", self.epochs)
         _check_count("batch", self.batch)
         _check_count("seed", self.seed, 0)
