@@ -1,8 +1,10 @@
-"""Independent oracles of the arithmetic: Berkeley SoftFloat one value at a time, numpy in bulk.
+"""Independent oracles of the arithmetic: Berkeley SoftFloat one value at a time, numpy in bulk, rationals.
 
 Bit patterns go in and come out as unsigned numpy arrays; every NaN result is canonical. Nothing here
 shares code with the golden model or with the RTL. Needs the `test` extra (softfloatpy, ml_dtypes).
 """
+
+from fractions import Fraction
 
 import ml_dtypes
 import numpy as np
@@ -12,6 +14,9 @@ from sat_hdl.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat
 
 __all__ = [
     "canonical",
+    "exact_multiply",
+    "exact_round",
+    "exact_value",
     "numpy_add",
     "numpy_mac",
     "numpy_multiply",
@@ -130,3 +135,41 @@ def numpy_multiply(a: np.ndarray, b: np.ndarray, fmt: FloatFormat) -> np.ndarray
 def numpy_mac(a: np.ndarray, b: np.ndarray, acc: np.ndarray, fmt: FloatFormat) -> np.ndarray:
     """acc + a × b, each rounded to binary32; operands in ``fmt``, ``acc`` in binary32."""
     return numpy_add(acc, numpy_multiply(a, b, fmt))
+
+
+# --- exact rationals, for formats that neither knows -------------------------------------------------
+
+
+def exact_value(bits: int, fmt: FloatFormat) -> Fraction:
+    """Value of a finite pattern."""
+    exponent, fraction = bits >> fmt.frac_bits & fmt.exp_max, bits & ((1 << fmt.frac_bits) - 1)
+    significand = fraction | (exponent > 0) << fmt.frac_bits
+    value = significand * Fraction(2) ** (max(exponent, 1) - fmt.bias - fmt.frac_bits)
+    return -value if bits >> (fmt.width - 1) else value
+
+
+def exact_round(value: Fraction, fmt: FloatFormat, negative: bool) -> int:
+    """The pattern nearest to a finite ``value``, ties to even, overflow to inf; ``negative`` signs a zero."""
+    sign = int(negative) << (fmt.width - 1)
+    magnitude = abs(value)
+    # The largest power of two not above it, or that of the least normal.
+    exponent = 1 - fmt.bias
+    while magnitude >= Fraction(2) ** (exponent + 1):
+        exponent += 1
+    unit = Fraction(2) ** (exponent - fmt.frac_bits)
+    steps = round(magnitude / unit)  # Fraction rounds ties to even
+    # Patterns are consecutive: the hidden bit of a normal adds one to the exponent field below it.
+    pattern = steps + ((exponent + fmt.bias - 1) << fmt.frac_bits)
+    return sign | min(pattern, fmt.inf)
+
+
+def exact_multiply(a: int, b: int, fmt: FloatFormat, product: FloatFormat) -> int:
+    """a × b in ``product``, operands in ``fmt``, one pattern each."""
+    magnitude_a, magnitude_b = (x & ((1 << (fmt.width - 1)) - 1) for x in (a, b))
+    negative = bool((a ^ b) >> (fmt.width - 1))
+    largest, least = max(magnitude_a, magnitude_b), min(magnitude_a, magnitude_b)
+    if largest > fmt.inf or (largest == fmt.inf and least == 0):
+        return product.nan
+    if largest == fmt.inf:
+        return product.inf | int(negative) << (product.width - 1)
+    return exact_round(exact_value(a, fmt) * exact_value(b, fmt), product, negative)

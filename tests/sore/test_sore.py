@@ -64,7 +64,7 @@ def values(config: Config, shape: tuple[int, ...], rng: np.random.Generator) -> 
     special = rng.choice(specials(config.format).astype(np.int64), shape)
     few = rng.choice(rng.integers(0, sign, 3), shape) | rng.integers(0, 2, shape) * sign
     close = (rng.integers(0, sign) + rng.integers(0, 3, shape)) % sign
-    return np.choose(rng.integers(0, 4, shape[:1] + (1, 1)), [uniform, special, few, close])
+    return np.choose(rng.integers(0, 4, (*shape[:1], 1, 1)), [uniform, special, few, close])
 
 
 def make_job(
