@@ -89,7 +89,7 @@ def require_tool(name: str) -> str:
 
 
 @functools.lru_cache
-def _identity(compiler: str) -> str:
+def identity(compiler: str) -> str:
     """What a compiled file depends on beside its source: tool versions, and the processor."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     try:
@@ -170,7 +170,7 @@ def _runtime(compiler: str) -> Path:
             [compiler, *flags, "-c", source.name, "-o", "runtime.o"], "Compiling Verilator's runtime", folder
         )
 
-    return cached("runtime", [_RUNTIME, _identity(compiler), *CXX_FLAGS, *RUNTIME_FLAGS], make) / "runtime.o"
+    return cached("runtime", [_RUNTIME, identity(compiler), *CXX_FLAGS, *RUNTIME_FLAGS], make) / "runtime.o"
 
 
 def _port_table(header: str) -> str:
@@ -235,6 +235,6 @@ def build_library(verilog: str, top: str) -> Path:
         run_tool(link, "Linking", obj)
         shutil.rmtree(obj)
 
-    parts = [verilog, top, harness, waivers().read_text(), _identity(compiler), *VERILATOR_FLAGS,
+    parts = [verilog, top, harness, waivers().read_text(), identity(compiler), *VERILATOR_FLAGS,
              *CXX_FLAGS, *HOT_FLAGS, *COLD_FLAGS]  # fmt: skip
     return cached("model", parts, make) / "model.so"
