@@ -51,8 +51,8 @@ def generate(name: str, config: Config) -> Generated:
 
 def _latencies(component: wiring.Component) -> dict[str, int]:
     """Cycles, by the name of the component's attribute: ``latency``, ``loop_latency`` and such."""
-    names = [n for n in dir(type(component)) if "latency" in n and not n.startswith("_")]
-    return {name: getattr(component, name) for name in names}
+    names = [name for name in dir(type(component)) if name.endswith("latency")]
+    return {name: getattr(component, name) for name in names if not name.startswith("_")}
 
 
 def _ports(component: wiring.Component) -> list[dict[str, Any]]:

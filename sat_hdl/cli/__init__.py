@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 from amaranth.hdl import UnusedElaboratable
 
-from sat_hdl.cli.errors import status_and_sentence
+from sat_hdl.cli.errors import INTERRUPTED, status_and_sentence
 from sat_hdl.cli.output import print_json
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -51,6 +51,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     try:
         status = app()(words, prog_name="sat-hdl", standalone_mode=False)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
     except BrokenPipeError:

@@ -1,7 +1,6 @@
 """``sat-hdl build``: a bitstream for a board."""
 
 import json as json_format
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +8,7 @@ import typer
 from rich.table import Table
 
 from sat_hdl.cli.errors import Failure
-from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config
+from sat_hdl.cli.options import ConfigFile, Json, OutputDir, Preset, chosen_config
 from sat_hdl.cli.output import atomic_dir, console, print_json, progress
 
 __all__ = ["command"]
@@ -17,7 +16,7 @@ __all__ = ["command"]
 
 def command(
     board: Annotated[str, typer.Option(help="A board of `sat-hdl boards`.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files.", metavar="DIR")],
+    output: OutputDir,
     preset: Preset = None,
     config: ConfigFile = None,
     seeds: Annotated[int, typer.Option(help="Place and route this many times; the fastest is kept.")] = 2,

@@ -7,7 +7,7 @@ from typer.exceptions import TyperException
 from sat_hdl.config import ConfigError
 from sat_hdl.sim.build import BuildError, ToolError
 
-__all__ = ["Failure", "status_and_sentence"]
+__all__ = ["FAILED", "INTERRUPTED", "WRONG_USE", "Failure", "status_and_sentence"]
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 

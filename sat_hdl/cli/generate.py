@@ -1,19 +1,18 @@
 """``sat-hdl generate``: Verilog and a manifest."""
 
 import json as json_format
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config
+from sat_hdl.cli.options import ConfigFile, Json, OutputDir, Preset, chosen_config
 from sat_hdl.cli.output import atomic_dir, console, print_json, progress
 
 __all__ = ["command"]
 
 
 def command(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files.", metavar="DIR")],
+    output: OutputDir,
     preset: Preset = None,
     config: ConfigFile = None,
     component: Annotated[str, typer.Option(help="What to generate; `top` is all of it.")] = "top",

@@ -7,8 +7,22 @@ import typer
 
 from sat_hdl.config import PRESETS, Config, ConfigError, load, preset
 
-__all__ = ["ConfigFile", "Json", "Preset", "chosen_config"]
+__all__ = ["ConfigFile", "Json", "OutputDir", "OutputFile", "Preset", "chosen_config"]
 
+
+def _output(path: Path) -> Path:
+    # `-o --json` would otherwise write to a folder of that name.
+    if str(path).startswith("-"):
+        raise typer.BadParameter(f"{str(path)!r} is no name to write to; put ./ in front if it is.")
+    return path
+
+
+OutputDir = Annotated[
+    Path, typer.Option("-o", "--output", help="Folder for the files.", metavar="DIR", callback=_output)
+]
+OutputFile = Annotated[
+    Path, typer.Option("-o", "--output", help="File to write.", metavar="FILE", callback=_output)
+]
 Preset = Annotated[
     str | None, typer.Option("--preset", help=f"A named configuration: {', '.join(PRESETS)}.", metavar="NAME")
 ]
