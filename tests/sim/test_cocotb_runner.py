@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.sim.cocotb_runner import run_bench
 from sat_hdl.sim.run import SimulationError
+from sat_hdl.sim.verilog import emit
 
 
 class Fault(enum.Enum, shape=2):
@@ -73,6 +74,11 @@ def test_a_bench_fails(fault, message, seed=7):
         SimulationError, match=f"(?s)of 3 tests of the bench 'fifo_bench' failed.*({message})"
     ):
         run(fault, seed)
+
+
+def test_runtime_is_compiled_once():
+    """A second design costs its own compilation only; its simulator still works."""
+    run_bench(emit(StreamFifo(), "other"), "other", BENCH, parameters={"SEED": 8, "FAULT": 0})
 
 
 def test_a_bench_without_tests_is_refused():
