@@ -36,8 +36,11 @@ class Lane(wiring.Component):
     - this one: max_m / 2 comparators, no multiplexer (a replaced slot loads the broadcast element), no
       counters; position bits are flip-flops only: 110 / 280.
 
-    Ranks: the element is registered (stage 1), compared with the slots and inserted (2), the bitmap is
-    captured (3), moved to the output side (4), and one pair a cycle is read into the output register (5).
+    Stages: the element is registered (1), compared with the slots (2) and inserted (3); the bitmap is
+    captured (4) and moved to the output side (5), and one pair a cycle is read into the output register
+    (6). While an element is compared, the one before it may be replacing a slot: one more comparator,
+    between the two elements, stands in for that slot, so that no cycle holds both a comparison and its
+    consequences.
 
     Arguments
     ---------
@@ -49,9 +52,10 @@ class Lane(wiring.Component):
     value: In(format.width). The element; stored at ``write_address`` in a cycle with ``write``.
     write: In(1), write_address: In(log2(depth)).
     drop: In(1), with ``write``: the group's set is that of the entries to drop.
-    insert: In(1). Stage 2 takes the element written last. With it:
-        first: In(1). It is the first of its group.
-        ties: In(1). ``drop`` of its group: among equals the later one is dropped.
+    compare: In(1). Compares the element written last.
+        ties: In(1). With it, ``drop`` of its group: among equals the later one is dropped.
+    insert: In(1). Inserts the element compared last, in the cycle of the next ``compare`` at the latest.
+        first: In(1). With it: the element is the first of its group.
         position: In(max_m). Its index in the group, one-hot.
         in_use: In(max_m // 2). Slots in use: the K lowest.
     capture: In(1). Takes the bitmap of the group whose last element was inserted.
@@ -73,9 +77,10 @@ class Lane(wiring.Component):
                 "write": In(1),
                 "write_address": In(address_bits),
                 "drop": In(1),
+                "compare": In(1),
+                "ties": In(1),
                 "insert": In(1),
                 "first": In(1),
-                "ties": In(1),
                 "position": In(config.max_m),
                 "in_use": In(config.max_m // 2),
                 "capture": In(1),
@@ -98,13 +103,16 @@ class Lane(wiring.Component):
         return m
 
     def _select(self, m: Module):
-        """Stages 1 and 2. Returns the bitmap of the tracked positions."""
+        """Stages 1 to 3. Returns the bitmap of the tracked positions."""
         config = self._config
         slots = config.max_m // 2
         size = config.format.width - 1
+        arrived = Signal(size, reset_less=True)
         element = Signal(size, reset_less=True)
         with m.If(self.write):
-            m.d.sync += element.eq(magnitude(self.value) ^ self.drop.replicate(size))
+            m.d.sync += arrived.eq(magnitude(self.value) ^ self.drop.replicate(size))
+        with m.If(self.compare):
+            m.d.sync += element.eq(arrived)
 
         held = [Signal(size, name=f"held_{i}", reset_less=True) for i in range(slots)]
         where = [Signal(config.max_m, name=f"where_{i}") for i in range(slots)]
@@ -115,12 +123,19 @@ class Lane(wiring.Component):
         # stronger[i, k], i < k: slot k beats slot i.
         stronger = {(i, k): Signal(name=f"stronger_{i}_{k}") for k in range(slots) for i in range(k)}
 
-        for i in range(slots):
+        def beats(other: Signal):
             # The bit below the magnitudes decides among equals.
-            greater = Cat(self.ties, element) > Cat(Const(0, 1), held[i])
+            return Cat(self.ties, arrived) > Cat(Const(0, 1), other)
+
+        greater = Signal(slots, reset_less=True)
+        beats_previous = Signal()
+        m.d.comb += beats_previous.eq(beats(element))
+        for i in range(slots):
+            with m.If(self.compare):
+                m.d.sync += greater[i].eq(Mux(self.insert & replaced[i], beats_previous, beats(held[i])))
             others = [stronger[i, k] if i < k else ~stronger[k, i] for k in range(slots) if k != i]
             m.d.comb += [
-                beaten[i].eq(self.in_use[i] & (self.first | ~filled[i] | greater)),
+                beaten[i].eq(self.in_use[i] & (self.first | ~filled[i] | greater[i])),
                 # The first element finds all slots empty and goes to slot 0.
                 weakest[i].eq(Mux(self.first, i == 0, Cat(others).all())),
                 replaced[i].eq(weakest[i] & beaten[i]),
@@ -144,7 +159,7 @@ class Lane(wiring.Component):
         return union
 
     def _provide(self, m: Module, kept: Signal):
-        """Stages 4 and 5."""
+        """Stages 5 and 6."""
         config = self._config
         left = Signal.like(kept)
         below = [left[:t].any() for t in range(config.max_m)]

@@ -81,16 +81,21 @@ class Sequencer(wiring.Component):
         groups = Signal(config.dim_bits, reset_less=True)
         full = Signal(group_layout(config), reset_less=True)
         final = Signal(group_layout(config), reset_less=True)
-        # Of the stream: groups after this one in its vector, vectors after this one.
+        # Of the stream: groups after this one in its vector, vectors after this one, whether there are none.
         groups_left = Signal(config.dim_bits, reset_less=True)
         vectors_left = Signal(config.dim_bits, reset_less=True)
+        ends_vector = Signal(reset_less=True)
+        ends_job = Signal(reset_less=True)
+        running = Signal()
+        last = Signal(reset_less=True)
+        m.d.comb += self.running.eq(running)
 
         exponents = [length.bit_length() - 1 for length in config.group_lengths()]
         group_is = [job.group == 1 << exponent for exponent in exponents]
         m.d.comb += [
             self.mask.eq(job.group - 1),
             self.first.eq(self.index == 0),
-            self.last.eq(self.index == self.group.last),
+            self.last.eq(last),
             self.status.payload.eq(code),
         ]
 
@@ -128,28 +133,30 @@ class Sequencer(wiring.Component):
             with m.State("START"):
                 m.d.sync += [
                     self.index.eq(0),
-                    groups_left.eq(groups),
                     vectors_left.eq(job.vectors - 1),
-                    self.group.eq(Mux(groups == 0, final, full)),
+                    ends_job.eq(job.vectors == 1),
                 ]
+                self._start_vector(m, groups, full, final, groups_left, ends_vector, last)
+                m.d.sync += running.eq(1)
                 m.next = "RUN"
 
             with m.State("RUN"):
-                m.d.comb += self.running.eq(1)
-                ends_vector = groups_left == 0
                 with m.If(self.take):
-                    m.d.sync += self.index.eq(Mux(self.last, 0, self.index + 1))
-                with m.If(self.take & self.last):
+                    following = self.index + 1
+                    m.d.sync += [
+                        self.index.eq(Mux(last, 0, following)),
+                        last.eq(following == self.group.last),
+                    ]
+                with m.If(self.take & last):
                     with m.If(ends_vector):
-                        m.d.sync += [
-                            groups_left.eq(groups),
-                            vectors_left.eq(vectors_left - 1),
-                            self.group.eq(Mux(groups == 0, final, full)),
-                        ]
-                        with m.If(vectors_left == 0):
+                        m.d.sync += [vectors_left.eq(vectors_left - 1), ends_job.eq(vectors_left == 1)]
+                        self._start_vector(m, groups, full, final, groups_left, ends_vector, last)
+                        with m.If(ends_job):
+                            m.d.sync += running.eq(0)
                             m.next = "DRAIN"
                     with m.Else():
-                        m.d.sync += groups_left.eq(groups_left - 1)
+                        m.d.sync += [groups_left.eq(groups_left - 1), ends_vector.eq(groups_left == 1)]
+                        m.d.sync += last.eq((groups_left == 1) & (final.last == 0))
                         with m.If(groups_left == 1):
                             m.d.sync += self.group.eq(final)
 
@@ -162,6 +169,14 @@ class Sequencer(wiring.Component):
                 with m.If(self.status.ready):
                     m.next = "IDLE"
         return m
+
+    def _start_vector(self, m: Module, groups, full, final, groups_left, ends_vector, last):
+        m.d.sync += [
+            groups_left.eq(groups),
+            ends_vector.eq(groups == 0),
+            self.group.eq(Mux(groups == 0, final, full)),
+            last.eq((groups == 0) & (final.last == 0)),
+        ]
 
     def _plan(self, m: Module, name: str, last: Signal, keep: Signal) -> data.View:
         """The plan of a group whose last element has index ``last``."""

@@ -12,6 +12,11 @@ from sat_hdl.sore.sequencer import Sequencer, group_layout
 __all__ = ["Sore"]
 
 
+def _element_layout(config: Config) -> data.StructLayout:
+    """An element on its way to the slots: its place in its group (``position`` one-hot), and the group."""
+    return data.StructLayout({"first": 1, "last": 1, "position": config.max_m, "group": group_layout(config)})
+
+
 class Sore(wiring.Component):
     """Prunes ``sore_lanes`` vectors at a time, one element a cycle and lane, groups without gaps.
 
@@ -29,7 +34,7 @@ class Sore(wiring.Component):
     only.
 
     Structure: the lanes (one Verilog module, ``sore_lane``) are driven in lock-step by the strobes made
-    here. An element passes an input register and is inserted; a finished group's bitmap is captured,
+    here. An element is registered, compared and inserted; a finished group's bitmap is captured,
     moves to the output side, and is read out while the next groups come in. Elements wait in a circular
     LUT RAM, groups aligned to M; one slot falls free with every pair, the rest with the group's last.
 
@@ -71,8 +76,8 @@ class Sore(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from a group's last element taken to its first pair offered, unstalled: 5."""
-        return 5
+        """Cycles from a group's last element taken to its first pair offered, unstalled: 6."""
+        return 6
 
     def elaborate(self, platform) -> Elaboratable:
         m = Module()
@@ -81,50 +86,52 @@ class Sore(wiring.Component):
         connect(m, flipped(self.job), sequencer.job)
         connect(m, sequencer.status, flipped(self.status))
 
-        # Stage 1: an element in the input registers. Stage 2: a whole group in the slots.
-        element_valid = Signal()
-        element_last = Signal()
-        element_group = Signal(group_layout(config), reset_less=True)
-        position = Signal(config.max_m, reset_less=True)
-        first = Signal(reset_less=True)
+        # Stage 1: an element has arrived. Stage 2: it is compared. Stage 3: a whole group is in the slots.
+        arrived_valid = Signal()
+        arrived = Signal(_element_layout(config), reset_less=True)
+        compared_valid = Signal()
+        compared = Signal(_element_layout(config), reset_less=True)
         complete = Signal()
-        complete_kept = Signal(config.count_bits, reset_less=True)
-        complete_flip = Signal(config.max_m, reset_less=True)
-        # Stage 3: captured. Stage 4: being read. Stage 5: the pairs offered.
+        complete_group = Signal(group_layout(config), reset_less=True)
+        # Stage 4: captured. Stage 5: being read. Stage 6: the pairs offered.
         captured_valid = Signal()
         captured_kept = Signal(config.count_bits, reset_less=True)
         reading = Signal()
         left = Signal(config.count_bits, reset_less=True)
         pairs_valid = Signal()
 
-        # Only registers decide whether the input side moves, so `pairs.ready` ends at stage 4. A capture
+        # Only registers decide whether the input side moves, so `pairs.ready` ends at stage 5. A capture
         # can follow another after two cycles, which a group of two elements needs.
-        insert = Signal()
+        blocked = Signal()
         capture = Signal()
+        insert = Signal()
+        compare = Signal()
         take = Signal()
         full = Signal()
         m.d.comb += [
+            blocked.eq(complete & captured_valid),
             capture.eq(complete & ~captured_valid),
-            insert.eq(element_valid & ~(complete & captured_valid)),
-            self.dense.ready.eq(sequencer.running & ~full & ~(element_valid & complete & captured_valid)),
+            insert.eq(compared_valid & ~blocked),
+            compare.eq(arrived_valid & ~(compared_valid & blocked)),
+            self.dense.ready.eq(sequencer.running & ~full & ~(arrived_valid & compared_valid & blocked)),
             take.eq(self.dense.ready & self.dense.valid),
             sequencer.take.eq(take),
         ]
         with m.If(take):
             m.d.sync += [
-                element_last.eq(sequencer.last),
-                element_group.eq(sequencer.group),
-                position.eq(1 << sequencer.index),
-                first.eq(sequencer.first),
+                arrived.last.eq(sequencer.last),
+                arrived.first.eq(sequencer.first),
+                arrived.position.eq(1 << sequencer.index),
+                arrived.group.eq(sequencer.group),
             ]
-        with m.If(take | insert):
-            m.d.sync += element_valid.eq(take)
-        with m.If(insert & element_last):
-            m.d.sync += [
-                complete.eq(1),
-                complete_kept.eq(element_group.kept),
-                complete_flip.eq(element_group.flip),
-            ]
+        with m.If(take | compare):
+            m.d.sync += arrived_valid.eq(take)
+        with m.If(compare):
+            m.d.sync += compared.eq(arrived)
+        with m.If(compare | insert):
+            m.d.sync += compared_valid.eq(compare)
+        with m.If(insert & compared.last):
+            m.d.sync += [complete.eq(1), complete_group.eq(compared.group)]
         with m.Elif(capture):
             m.d.sync += complete.eq(0)
 
@@ -138,7 +145,7 @@ class Sore(wiring.Component):
             load.eq(captured_valid & (~reading | (read & read_last))),
         ]
         with m.If(capture):
-            m.d.sync += [captured_valid.eq(1), captured_kept.eq(complete_kept)]
+            m.d.sync += [captured_valid.eq(1), captured_kept.eq(complete_group.kept)]
         with m.Elif(load):
             m.d.sync += captured_valid.eq(0)
         with m.If(load):
@@ -149,7 +156,9 @@ class Sore(wiring.Component):
             m.d.sync += pairs_valid.eq(read)
         m.d.comb += [
             self.pairs.valid.eq(pairs_valid),
-            sequencer.drained.eq(~(element_valid | complete | captured_valid | reading | pairs_valid)),
+            sequencer.drained.eq(
+                ~(arrived_valid | compared_valid | complete | captured_valid | reading | pairs_valid)
+            ),
         ]
 
         written, released = self._pointers(m, sequencer, take, read, read_last, full)
@@ -157,13 +166,14 @@ class Sore(wiring.Component):
             "write": take,
             "write_address": written,
             "drop": sequencer.group.drop,
+            "compare": compare,
+            "ties": arrived.group.drop,
             "insert": insert,
-            "first": first,
-            "ties": element_group.drop,
-            "position": position,
-            "in_use": element_group.in_use,
+            "first": compared.first,
+            "position": compared.position,
+            "in_use": compared.group.in_use,
             "capture": capture,
-            "flip": complete_flip,
+            "flip": complete_group.flip,
             "load": load,
             "read": read,
             "read_base": released & ~Cat(sequencer.mask, Const(0, len(released) - config.index_bits)),
@@ -174,20 +184,35 @@ class Sore(wiring.Component):
 
     def _pointers(self, m: Module, sequencer, take, read, read_last, full) -> tuple[Signal, Signal]:
         """Addresses of the element to write and of the oldest slot in use; both skip to the next multiple
-        of M after a group."""
+        of M after a group. The slots in use are counted beside them. ``full`` comes from registers alone:
+        a freed slot is counted a cycle late, and a short group is followed by a cycle for the skip."""
         address_bits = (self._depth - 1).bit_length()
-        written = Signal(address_bits + 1)
-        released = Signal(address_bits + 1)
+        written = Signal(address_bits)
+        released = Signal(address_bits)
+        used = Signal(address_bits + 1)
+        freed = Signal(self._config.count_bits)
+        skip = Signal(self._config.index_bits)
+        skips = Signal()
+        mask = sequencer.mask
+
+        rest = mask - (released & mask) + 1
+        m.d.sync += [
+            freed.eq(Mux(read, Mux(read_last, rest, 1), 0)),
+            skip.eq(mask ^ sequencer.index),
+            skips.eq(take & sequencer.last & (mask != sequencer.index)),
+            used.eq(Mux(take, used - freed + 1, used - freed + Mux(skips, skip, 0))),
+        ]
+        # The skip can take `used` past `depth`, but by less than M ≤ depth / 2.
+        m.d.comb += full.eq(used[-1] | skips)
         with m.If(take):
-            m.d.sync += written.eq(Mux(sequencer.last, written | sequencer.mask, written) + 1)
+            m.d.sync += written.eq(written + 1)
+        with m.Elif(skips):
+            m.d.sync += written.eq((written | mask) + 1)
         with m.If(read):
-            m.d.sync += released.eq(Mux(read_last, released | sequencer.mask, released) + 1)
+            m.d.sync += released.eq(Mux(read_last, released | mask, released) + 1)
         with m.If(self.job.ready):  # idle: the next job may have a larger M to be aligned to
             m.d.sync += [written.eq(0), released.eq(0)]
-        # A short group's skip can take the difference past `depth`, but by less than M ≤ depth / 2.
-        used = Signal(address_bits + 1)
-        m.d.comb += [used.eq(written - released), full.eq(used[-1])]
-        return written[:address_bits], released[:address_bits]
+        return written, released
 
     def _lanes(self, m: Module, strobes: dict):
         config = self._config
