@@ -166,9 +166,7 @@ class Control(wiring.Component):
                 m.d.sync += [
                     report.busy.eq(report.busy + sequencer.control.valid),
                     report.input_stalls.eq(report.input_stalls + stalled),
-                    report.output_stalls.eq(
-                        report.output_stalls + (sequencer.blocked & exchanger.blocked)
-                    ),
+                    report.output_stalls.eq(report.output_stalls + (sequencer.blocked & exchanger.blocked)),
                 ]
                 with m.If(~exchanger.busy & self.empty):
                     m.next = "REPORT"

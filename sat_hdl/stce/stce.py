@@ -26,7 +26,7 @@ class Stce(wiring.Component):
 
     Lock-step. Row r gets its west tokens r cycles late, column c its north and exchange tokens c cycles late;
     so what enters at the edges in one cycle meets in every element in one cycle: element (r, c) sees it
-    ``edge_latency`` + r + c cycles after it entered. Rules between tokens (see :class:`Uspe`) can
+    ``edge_latency`` + 1 + r + c cycles after it entered. Rules between tokens (see :class:`Uspe`) can
     therefore be kept by looking at the edges alone. Column c's ``results`` show what its exchange token of
     ``exchange_latency`` + c cycles ago brings.
 
@@ -66,7 +66,7 @@ class Stce(wiring.Component):
 
     @property
     def edge_latency(self) -> int:
-        """Cycles from the edge to element (0, 0): the normalisers'."""
+        """Cycles from the edge to what element (0, 0) registers: the normalisers'."""
         return Normalise.latency_of(self._config.format)
 
     @property
@@ -117,6 +117,9 @@ class Stce(wiring.Component):
             exchange = delay(m, exchange, 1, f"exchange_control_c{c}", reset=True)
 
         # --- the elements -------------------------------------------------------------------------------
+        # Their reset comes a cycle late, from a register: it has many loads, and no token is that quick.
+        reset = Signal(init=1, reset_less=True)
+        m.d.sync += reset.eq(ResetSignal())
         for r in rows:
             for c in cols:
                 east = Signal(west_token(config), name=f"east_{r}_{c}")
@@ -125,7 +128,7 @@ class Stce(wiring.Component):
                 m.submodules[f"uspe_{r}_{c}"] = Instance(
                     "uspe",
                     i_clk=ClockSignal(),
-                    i_rst=ResetSignal(),
+                    i_rst=reset,
                     i_west=easts[r],
                     o_east=east,
                     i_north=souths[c],
@@ -142,4 +145,3 @@ def _quiet(word):
     """A binary32 word with the quiet bit set if it is NaN."""
     nan = word[23:31].all() & word[:23].any()
     return Cat(word[:22], word[22] | nan, word[23:])
-

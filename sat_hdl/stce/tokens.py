@@ -1,11 +1,21 @@
-"""What travels inside the array, one hop a cycle. All of it is lock-step: nothing in the array waits."""
+"""What travels inside the array, one hop a cycle. All of it is lock-step: nothing in the array waits.
+
+``valid`` is the lowest bit of every token, and the only one that a reset clears.
+"""
 
 from amaranth.lib import data
 
 from sat_hdl.arith.normalise import operand_layout
 from sat_hdl.config import Config
 
-__all__ = ["exchange_control", "exchange_layout", "north_control", "weight_layout", "west_control", "west_token"]
+__all__ = [
+    "exchange_control",
+    "exchange_layout",
+    "north_control",
+    "weight_layout",
+    "west_control",
+    "west_token",
+]
 
 
 def west_control(config: Config) -> data.StructLayout:
@@ -63,8 +73,8 @@ def exchange_control(config: Config) -> data.StructLayout:
     return data.StructLayout(
         {
             "valid": 1,
-            "start": 1,
             "taken": 1,
+            "start": 1,
             "load": 1,
             "slot": (config.interleave - 1).bit_length(),
             "tile": 1,

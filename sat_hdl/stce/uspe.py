@@ -1,7 +1,7 @@
 """The processing element."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -21,11 +21,11 @@ class Uspe(wiring.Component):
     two banks: while one is summed up, the results of the other leave through the exchange and initial
     accumulators for the next tile come in.
 
-    Lock-step. Tokens leave for the neighbour 1 cycle after they came. A weight reads its activation in the
-    cycle in which it comes: elements written in an earlier cycle are seen, in the same cycle not yet. A
-    sum can be read by the exchange ``result_latency`` cycles after its weight came, and may be used by
-    another weight of its slot ``interleave`` ≥ 8 cycles later. An initial accumulator must come before the
-    weight that starts from it.
+    Lock-step. Tokens are registered as they come, and leave for the neighbour in the next cycle. A weight
+    reads the activations whose tokens came in an earlier cycle than its own. A sum can be fetched by an
+    exchange token that comes ``result_latency`` cycles after its last weight, and be added to by another
+    weight ``interleave`` ≥ 8 cycles later. An initial accumulator must come before the weight that starts
+    from it.
 
     All memories are written in one place and read by address without a clock, which every FPGA family
     has as LUT RAM: 16 deep costs what 2 deep costs.
@@ -65,16 +65,17 @@ class Uspe(wiring.Component):
         config = self._config
         m.submodules.mac = mac = self._mac
 
-        self._forward(m, self.west, self.east)
-        self._forward(m, self.north, self.south)
+        west_in = self._register(m, self.west, "west")
+        north_in = self._register(m, self.north, "north")
+        m.d.comb += [self.east.eq(west_in), self.south.eq(north_in)]
 
         # --- operand selector -------------------------------------------------------------------------
         # Element e of a group lies in lane e mod E.
         lanes = config.west_elements
         lane_bits = (lanes - 1).bit_length()
-        west, north = self.west.control, self.north.control
+        west, north = west_in.control, north_in.control
         depth = 2 << len(west.address)
-        operand = self.west.elements[0].shape()
+        operand = west_in.elements[0].shape()
         selected = []
         for lane in range(lanes):
             group = Memory(shape=operand, depth=depth, init=[])
@@ -82,17 +83,17 @@ class Uspe(wiring.Component):
             write, read = group.write_port(), group.read_port(domain="comb")
             m.d.comb += [
                 write.addr.eq(Cat(west.address, west.bank)),
-                write.data.eq(self.west.elements[lane]),
+                write.data.eq(west_in.elements[lane]),
                 write.en.eq(west.valid),
-                read.addr.eq(Cat(self.north.index[lane_bits:], north.bank)),
+                read.addr.eq(Cat(north_in.index[lane_bits:], north.bank)),
             ]
             selected.append(read.data)
         chosen = Signal(operand)
-        with m.Switch(self.north.index[:lane_bits]):
+        with m.Switch(north_in.index[:lane_bits]):
             for lane in range(lanes):
                 with m.Case(lane):
                     m.d.comb += chosen.eq(selected[lane])
-        m.d.comb += [mac.a.eq(chosen), mac.b.eq(self.north.value)]
+        m.d.comb += [mac.a.eq(chosen), mac.b.eq(north_in.value)]
 
         # --- accumulators -----------------------------------------------------------------------------
         slots = 1 << len(north.slot)
@@ -118,47 +119,44 @@ class Uspe(wiring.Component):
         ]
 
         # --- exchange ---------------------------------------------------------------------------------
-        token, word = self.exchange_in.control, self.exchange_in.word
+        exchange_in = self._register(m, self.exchange_in, "exchange")
+        token, word = exchange_in.control, exchange_in.word
         done = Signal()
         take = Signal()
         address = Cat(token.slot, token.tile)
-        out = Signal(self.exchange_out.shape(), reset_less=True)
-        out_valid = Signal()
         m.d.comb += [
             take.eq(token.valid & ~token.taken & (token.start | ~done)),
             result.addr.eq(address),
             initial_write.addr.eq(address),
             initial_write.data.eq(word),
             initial_write.en.eq(take & token.load),
-            self.exchange_out.eq(out),
-            self.exchange_out.control.valid.eq(out_valid),
-        ]
-        m.d.sync += [
-            out.eq(self.exchange_in),
-            out.control.taken.eq(token.taken | take),
-            out.word.eq(Mux(take, result.data, word)),
-            out_valid.eq(token.valid),
+            self.exchange_out.eq(
+                Cat(
+                    token.valid,
+                    token.taken | take,
+                    token.start,
+                    token.load,
+                    address,
+                    Mux(take, result.data, word),
+                )
+            ),
         ]
         with m.If(token.valid):
             m.d.sync += done.eq(take | (done & ~token.start))
         return m
 
     @staticmethod
-    def _forward(m: Module, token, out):
-        """One hop: everything registered, only ``valid`` reset."""
-        data = Signal(token.shape(), reset_less=True)
-        valid = Signal()
-        m.d.sync += [data.eq(token), valid.eq(token.control.valid)]
-        m.d.comb += [out.eq(data), out.control.valid.eq(valid)]
+    def _register(m: Module, token, name: str):
+        """``token`` a cycle later. Only ``valid``, the lowest bit, is reset."""
+        bits = Value.cast(token)
+        valid = Signal(name=f"{name}_valid")
+        rest = Signal(len(bits) - 1, name=f"{name}_rest", reset_less=True)
+        m.d.sync += [valid.eq(bits[0]), rest.eq(bits[1:])]
+        return data.View(token.shape(), Cat(valid, rest))
 
-    @staticmethod
-    def _delayed(m: Module, token, cycles: int, name: str):
-        """``token`` as it was ``cycles`` ago; only ``valid`` is reset."""
+    @classmethod
+    def _delayed(cls, m: Module, token, cycles: int, name: str):
+        """``token`` as it was ``cycles`` ago."""
         for i in range(cycles):
-            data = Signal(token.shape(), name=f"{name}_{i}", reset_less=True)
-            valid = Signal(name=f"{name}_{i}_valid")
-            view = Signal(token.shape(), name=f"{name}_{i}_token")
-            m.d.sync += [data.eq(token), valid.eq(token.valid)]
-            m.d.comb += [view.eq(data), view.valid.eq(valid)]
-            token = view
+            token = cls._register(m, token, f"{name}_{i}")
         return token
