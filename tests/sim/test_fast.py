@@ -123,6 +123,7 @@ def test_streams_under_stalls(lanes, width, seed=2):
             )
             np.testing.assert_array_equal(result.outputs["o"], expected, err_msg=f"{stall}")
             assert result.beats == {"a": n, "b": n, "o": n}
+            assert sim.get("a__payload") >> (lanes * width) == 0  # random by now, but as wide as the port
             if stall == NONE:
                 # One beat a cycle, two cycles from the first beat in to the last one's end.
                 assert (result.first["a"], result.last["a"]) == (0, n - 1)
