@@ -32,7 +32,7 @@ class Sequencer(wiring.Component):
     """Checks jobs and walks through their elements.
 
     Only the last group of a vector can be short, so both lengths of group are worked out when a job
-    starts, and every later step is a choice between two registers. A job is ready for elements 4 cycles
+    starts, and every later step is a choice between two registers. A job is ready for elements 5 cycles
     after it was taken; an illegal one is reported 2 cycles after.
 
     Arguments
@@ -81,6 +81,8 @@ class Sequencer(wiring.Component):
         groups = Signal(config.dim_bits, reset_less=True)
         full = Signal(group_layout(config), reset_less=True)
         final = Signal(group_layout(config), reset_less=True)
+        full_rest = Signal(config.count_bits, reset_less=True)
+        final_rest = Signal(config.count_bits, reset_less=True)
         # Of the stream: groups after this one in its vector, vectors after this one, whether there are none.
         groups_left = Signal(config.dim_bits, reset_less=True)
         vectors_left = Signal(config.dim_bits, reset_less=True)
@@ -124,10 +126,13 @@ class Sequencer(wiring.Component):
                 for exponent, chosen in zip(exponents, group_is):
                     with m.If(chosen):
                         m.d.sync += groups.eq(end >> exponent)
-                m.d.sync += [
-                    full.eq(self._plan(m, "full", self.mask, job.keep)),
-                    final.eq(self._plan(m, "final", end[: config.index_bits] & self.mask, job.keep)),
-                ]
+                self._measure(m, full, full_rest, self.mask, job.keep)
+                self._measure(m, final, final_rest, end[: config.index_bits] & self.mask, job.keep)
+                m.next = "PLAN"
+
+            with m.State("PLAN"):
+                self._plan(m, full, full_rest)
+                self._plan(m, final, final_rest)
                 m.next = "START"
 
             with m.State("START"):
@@ -141,24 +146,8 @@ class Sequencer(wiring.Component):
                 m.next = "RUN"
 
             with m.State("RUN"):
-                with m.If(self.take):
-                    following = self.index + 1
-                    m.d.sync += [
-                        self.index.eq(Mux(last, 0, following)),
-                        last.eq(following == self.group.last),
-                    ]
-                with m.If(self.take & last):
-                    with m.If(ends_vector):
-                        m.d.sync += [vectors_left.eq(vectors_left - 1), ends_job.eq(vectors_left == 1)]
-                        self._start_vector(m, groups, full, final, groups_left, ends_vector, last)
-                        with m.If(ends_job):
-                            m.d.sync += running.eq(0)
-                            m.next = "DRAIN"
-                    with m.Else():
-                        m.d.sync += [groups_left.eq(groups_left - 1), ends_vector.eq(groups_left == 1)]
-                        m.d.sync += last.eq((groups_left == 1) & (final.last == 0))
-                        with m.If(groups_left == 1):
-                            m.d.sync += self.group.eq(final)
+                with m.If(~running):
+                    m.next = "DRAIN"
 
             with m.State("DRAIN"):
                 with m.If(self.drained):
@@ -168,6 +157,27 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.status.valid.eq(1)
                 with m.If(self.status.ready):
                     m.next = "IDLE"
+        # Outside of the state machine: an element is taken only while running.
+        following = self.index + 1
+        with m.If(self.take):
+            m.d.sync += [self.index.eq(Mux(last, 0, following)), last.eq(following == self.group.last)]
+        with m.If(self.take & last):
+            with m.If(ends_vector):
+                m.d.sync += [
+                    vectors_left.eq(vectors_left - 1),
+                    ends_job.eq(vectors_left == 1),
+                    running.eq(~ends_job),
+                ]
+                self._start_vector(m, groups, full, final, groups_left, ends_vector, last)
+            with m.Else():
+                final_next = groups_left == 1
+                m.d.sync += [
+                    groups_left.eq(groups_left - 1),
+                    ends_vector.eq(final_next),
+                    last.eq(final_next & (final.last == 0)),
+                ]
+                with m.If(final_next):
+                    m.d.sync += self.group.eq(final)
         return m
 
     def _start_vector(self, m: Module, groups, full, final, groups_left, ends_vector, last):
@@ -178,20 +188,22 @@ class Sequencer(wiring.Component):
             last.eq((groups == 0) & (final.last == 0)),
         ]
 
-    def _plan(self, m: Module, name: str, last: Signal, keep: Signal) -> data.View:
-        """The plan of a group whose last element has index ``last``."""
-        config = self._config
-        plan = Signal(group_layout(config), name=f"plan_{name}")
-        short = Signal(name=f"short_{name}")
-        rest = Signal(config.count_bits, name=f"rest_{name}")
-        m.d.comb += [
-            short.eq(keep > last),
+    def _measure(self, m: Module, group, rest: Signal, last, keep):
+        """How many entries of a group to keep, and to drop, if its last element has index ``last``."""
+        short = keep > last
+        m.d.sync += [
+            group.last.eq(last),
+            group.kept.eq(Mux(short, last + 1, keep)),
             rest.eq(Mux(short, 0, last + 1 - keep)),
-            plan.last.eq(last),
-            plan.kept.eq(Mux(short, last + 1, keep)),
-            plan.drop.eq(plan.kept > rest),
         ]
-        tracked = Mux(plan.drop, rest, plan.kept)
-        m.d.comb += plan.in_use.eq(Cat(tracked > i for i in range(config.max_m // 2)))
-        m.d.comb += plan.flip.eq(Cat(plan.drop, *(plan.drop & (last >= t) for t in range(1, config.max_m))))
-        return plan
+
+    def _plan(self, m: Module, group, rest: Signal):
+        """Which of them to track."""
+        drop = group.kept > rest
+        tracked = Mux(drop, rest, group.kept)
+        max_m = self._config.max_m
+        m.d.sync += [
+            group.drop.eq(drop),
+            group.in_use.eq(Cat(tracked > i for i in range(max_m // 2))),
+            group.flip.eq(Cat(drop, *(drop & (group.last >= t) for t in range(1, max_m)))),
+        ]
