@@ -1,8 +1,8 @@
-"""The core: array, pruner and their control, behind streams. Wiring only."""
+"""The cores: array, pruner and their control, behind streams. Wiring only."""
 
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.config import Config
 from sat_hdl.control.control import Control
@@ -13,10 +13,11 @@ from sat_hdl.layouts import (
     result_layout,
     west_layout,
 )
+from sat_hdl.sore.sore import Sore
 from sat_hdl.stce.drain import Drain
 from sat_hdl.stce.stce import Stce
 
-__all__ = ["ProductCore"]
+__all__ = ["ProductCore", "SatCore"]
 
 
 class ProductCore(wiring.Component):
@@ -56,9 +57,9 @@ class ProductCore(wiring.Component):
         m.submodules.drain = drain = Drain(self._config, exchange_latency=stce.exchange_latency)
         m.submodules.control = control = Control(self._config, result_latency=stce.result_latency)
         for name in ("job", "west", "north", "initial"):
-            wiring.connect(m, wiring.flipped(getattr(self, name)), getattr(control, name))
-        wiring.connect(m, control.report, wiring.flipped(self.report))
-        wiring.connect(m, drain.result, wiring.flipped(self.result))
+            connect(m, flipped(getattr(self, name)), getattr(control, name))
+        connect(m, control.report, flipped(self.report))
+        connect(m, drain.result, flipped(self.result))
         m.d.comb += [
             stce.west_control.eq(control.west_control),
             stce.west.eq(control.west_data),
@@ -72,4 +73,38 @@ class ProductCore(wiring.Component):
             control.empty.eq(drain.empty),
             control.taken.eq(drain.result.valid & drain.result.ready),
         ]
+        return m
+
+
+class SatCore(wiring.Component):
+    """All that there is to date: a :class:`ProductCore` and a :class:`~sat_hdl.sore.sore.Sore` side by side.
+
+    Arguments
+    ---------
+    config: everything.
+
+    Members
+    -------
+    job, report, west, north, initial, result: see :class:`ProductCore`.
+    prune_job, prune_status, dense, pairs: ``job``, ``status``, ``dense`` and ``pairs`` of the pruner.
+    """
+
+    def __init__(self, config: Config):
+        self._product = ProductCore(config)
+        self._sore = Sore(config)
+        #: Port of this component → block and its port.
+        self._ports = {name: (self._product, name) for name in self._product.signature.members} | {
+            "prune_job": (self._sore, "job"),
+            "prune_status": (self._sore, "status"),
+            "dense": (self._sore, "dense"),
+            "pairs": (self._sore, "pairs"),
+        }
+        super().__init__({name: block.signature.members[port] for name, (block, port) in self._ports.items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.product = self._product
+        m.submodules.sore = self._sore
+        for name, (block, port) in self._ports.items():
+            connect(m, getattr(block, port), flipped(getattr(self, name)))
         return m
