@@ -91,6 +91,6 @@ def run_tool(name: str, arguments: Sequence[str], *, cwd: Path, log: str) -> Non
         lines = (cwd / log).read_text(errors="replace").splitlines()
         if any("No space left on device" in line for line in lines):
             raise ToolError(f"The disk that holds {str(cwd)!r} is full: free some space, or set TMPDIR.")
-        errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
-        reason = errors[0].strip() if errors else f"exit status {done.returncode}"
+        errors = [line.strip() for line in lines if line.lstrip().lower().startswith("error")]
+        reason = errors[0] if errors else f"exit status {done.returncode}; its last words: {lines[-1:]}"
         raise BuildError(f"{name} failed: {reason}")
