@@ -31,7 +31,7 @@ def _streams(core: wiring.Component) -> Iterator[tuple[str, bool, object]]:
     """(name, whether it leads to the core, payload's shape) of each stream among the core's members."""
     for name, member in core.signature.members.items():
         if member.is_signature and isinstance(member.signature, stream.Signature):
-            yield name, member.flow is not Out, member.signature.payload_shape
+            yield name, member.flow is not Out, member.signature.members["payload"].shape
 
 
 def link_for(core: wiring.Component) -> HostLink:

@@ -14,19 +14,12 @@ from amaranth.lib import wiring
 from sat_hdl.config import ConfigError
 from sat_hdl.fpga.board_top import CORE_MODULE, BoardTop
 from sat_hdl.fpga.boards import Board
-from sat_hdl.fpga.flow import Area, Placed, area_from, place_and_route, run_yosys
+from sat_hdl.fpga.flow import Area, Placed, area_from, place_and_route, run_yosys, synthesis_script
 from sat_hdl.fpga.toolchain import run_tool, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
 
 __all__ = ["Bitstream", "build"]
-
-_SCRIPT = f"""read_rtlil top.il
-read_verilog {CORE_MODULE}.v
-synth_ecp5 -top top -dff
-tee -q -o area.json stat -json
-write_json netlist.json
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +73,9 @@ def build(
     files = {f"{CORE_MODULE}.v": emit(core, CORE_MODULE)}
     plan = board.platform().build(top, do_build=False, emit_src=False)
     files |= {name: str(plan.files[name]) for name in ("top.il", "top.lpf")}
-    parts = [*files.values(), _SCRIPT, *board.target.options]
+    read = f"read_rtlil top.il\nread_verilog {CORE_MODULE}.v"
+    script = synthesis_script(read, files[f"{CORE_MODULE}.v"], top="top")
+    parts = [*files.values(), script, *board.target.options]
     parts += [tool_version(name) for name in ("yosys", "nextpnr-ecp5", "ecppack")]
 
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
@@ -93,7 +88,7 @@ def build(
                     progress("synthesis")
                     for name, text in files.items():
                         (cwd / name).write_text(text)
-                    area = area_from(run_yosys(_SCRIPT, cwd=cwd))
+                    area = area_from(run_yosys(script, cwd=cwd))
                     (cwd / "cells.json").write_bytes(msgspec.json.encode(area))
 
         def one(seed: int) -> Path:

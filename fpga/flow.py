@@ -102,21 +102,34 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.fmax_mhz.values())
 
 
-def synthesis_script(source: str, top: str, dff: bool, buffers: bool) -> str:
-    """What Yosys is told; part of the key of every cached result."""
-    options = f"-top {top}" + (" -dff" if dff else "") + ("" if buffers else " -noiopad")
-    return (
-        f"read_verilog {source}\nsynth_ecp5 {options}\n"
-        "tee -q -o area.json stat -json\nwrite_json netlist.json\n"
-    )
+def synthesis_script(read: str, verilog: str, *, top: str, buffers: bool = True) -> str:
+    """Yosys' script; part of the key of every cached result.
+
+    ``read`` loads the design, of which ``verilog`` is the text. Its shared modules are synthesised once each
+    and flattened afterwards: a 4 × 4 array takes 20 s instead of 8 minutes, and as many cells within 1 %.
+
+    ``-dff`` lets ABC see through registers. That saves a few per cent at best, but without it the ABC of
+    YoWASP 0.70 fails on modules that are kept apart.
+    """
+    shared = " ".join(_shared_modules(verilog, top))
+    lines = [read]
+    if shared:
+        lines.append(f"setattr -mod -set keep_hierarchy 1 {shared}")
+    lines.append(f"synth_ecp5 -top {top} -dff" + ("" if buffers else " -noiopad"))
+    if shared:
+        lines += [f"setattr -mod -unset keep_hierarchy {shared}", "flatten", "opt_clean -purge"]
+    return "\n".join([*lines, "tee -q -o area.json stat -json", "write_json netlist.json", ""])
 
 
-def synthesise(
-    verilog: str, *, top: str, cwd: Path, dff: bool = True, buffers: bool = True
-) -> dict[str, int]:
+def _shared_modules(verilog: str, top: str) -> list[str]:
+    """Modules with a name of their own; Amaranth calls all others by their path, with dots."""
+    return [name for name in re.findall(r"^module (\w+)\(", verilog, re.M) if name != top]
+
+
+def synthesise(verilog: str, *, top: str, cwd: Path, buffers: bool = True) -> dict[str, int]:
     """Runs ``synth_ecp5`` in ``cwd``, which gets ``netlist.json`` and ``yosys.log``. → cells by type."""
     (cwd / "design.v").write_text(verilog)
-    return run_yosys(synthesis_script("design.v", top, dff, buffers), cwd=cwd)
+    return run_yosys(synthesis_script("read_verilog design.v", verilog, top=top, buffers=buffers), cwd=cwd)
 
 
 def run_yosys(script: str, *, cwd: Path) -> dict[str, int]:
@@ -143,15 +156,15 @@ def area_from(cells: Mapping[str, int]) -> Area:
     )
 
 
-def area_of(verilog: str, *, top: str, dff: bool = True) -> Area:
+def area_of(verilog: str, *, top: str) -> Area:
     """Area of module ``top`` by itself: its ports are the netlist's, without buffers. Cached by content."""
 
     def make(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
-            cells = synthesise(verilog, top=top, cwd=Path(scratch), dff=dff, buffers=False)
+            cells = synthesise(verilog, top=top, cwd=Path(scratch), buffers=False)
         (folder / "area.json").write_bytes(msgspec.json.encode(area_from(cells)))
 
-    parts = [verilog, synthesis_script("design.v", top, dff, False), tool_version("yosys")]
+    parts = [verilog, synthesis_script("", verilog, top=top, buffers=False), tool_version("yosys")]
     return msgspec.json.decode((cached("area", parts, make) / "area.json").read_bytes(), type=Area)
 
 

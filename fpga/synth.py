@@ -34,7 +34,6 @@ def synthesize(
     name: str,
     target: Target | str = "ecp5-85f-6",
     seeds: int = 3,
-    dff: bool = True,
     jobs: int = 2,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict:
@@ -50,8 +49,8 @@ def synthesize(
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
     progress(f"{name}: area")
-    area = area_of(emit(make(), "top"), top="top", dff=dff)
-    placed = _place_all(emit(Harness(make()), "top"), target, seeds, dff, jobs, progress)
+    area = area_of(emit(make(), "top"), top="top")
+    placed = _place_all(emit(Harness(make()), "top"), target, seeds, jobs, progress)
     fmax = [round(p.slowest_mhz, 2) for p in placed]
     middle = placed[sorted(range(seeds), key=lambda i: fmax[i])[(seeds - 1) // 2]]
     return {
@@ -66,10 +65,10 @@ def synthesize(
 
 
 def _place_all(
-    text: str, target: Target, seeds: int, dff: bool, jobs: int, progress: Callable[[str], None]
+    text: str, target: Target, seeds: int, jobs: int, progress: Callable[[str], None]
 ) -> list[Placed]:
     """Place and route of ``text`` for each seed, from the cache where it can be."""
-    script = synthesis_script("design.v", "top", dff, True)
+    script = synthesis_script("", text, top="top")
     parts = [text, script, *target.options, tool_version("yosys"), tool_version("nextpnr-ecp5")]
 
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
@@ -81,7 +80,7 @@ def _place_all(
                 with netlist:
                     if not (cwd / "netlist.json").exists():
                         progress("wrapped: synthesis")
-                        synthesise(text, top="top", cwd=cwd, dff=dff)
+                        synthesise(text, top="top", cwd=cwd)
                 progress(f"wrapped: place and route, seed {seed}")
                 placed = place_and_route(cwd, target=target, seed=seed, freq_mhz=200)
                 (folder / "placed.json").write_bytes(msgspec.json.encode(placed))

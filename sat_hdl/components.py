@@ -48,7 +48,8 @@ def _drain(config: Config) -> Mapping[str, Any]:
 
 #: name → how it is built.
 COMPONENTS: dict[str, _Entry] = {
-    "top": _Entry(module="sat_hdl.top", cls="ProductCore", arguments=_whole),
+    "top": _Entry(module="sat_hdl.top", cls="SatCore", arguments=_whole),
+    "product": _Entry(module="sat_hdl.top", cls="ProductCore", arguments=_whole),
     "control": _Entry(module="sat_hdl.control.control", cls="Control", arguments=_control),
     "stce": _Entry(module="sat_hdl.stce.stce", cls="Stce", arguments=_whole),
     "uspe": _Entry(module="sat_hdl.stce.uspe", cls="Uspe", arguments=_whole),
