@@ -89,6 +89,7 @@ class Sequencer(wiring.Component):
         ends_vector = Signal(reset_less=True)
         ends_job = Signal(reset_less=True)
         running = Signal()
+        starting = Signal()
         last = Signal(reset_less=True)
         m.d.comb += self.running.eq(running)
 
@@ -136,12 +137,7 @@ class Sequencer(wiring.Component):
                 m.next = "START"
 
             with m.State("START"):
-                m.d.sync += [
-                    self.index.eq(0),
-                    vectors_left.eq(job.vectors - 1),
-                    ends_job.eq(job.vectors == 1),
-                ]
-                self._start_vector(m, groups, full, final, groups_left, ends_vector, last)
+                m.d.comb += starting.eq(1)
                 m.d.sync += running.eq(1)
                 m.next = "RUN"
 
@@ -157,36 +153,31 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.status.valid.eq(1)
                 with m.If(self.status.ready):
                     m.next = "IDLE"
-        # Outside of the state machine: an element is taken only while running.
+        # Outside of the state machine, for an element is taken only while running. What follows is worked
+        # out from registers; `take`, which comes late, only enables.
+        ends_group = starting | last
+        next_vector = starting | (last & ends_vector)
+        next_final = Mux(next_vector, groups == 0, groups_left == 1)
         following = self.index + 1
-        with m.If(self.take):
-            m.d.sync += [self.index.eq(Mux(last, 0, following)), last.eq(following == self.group.last)]
-        with m.If(self.take & last):
-            with m.If(ends_vector):
+        with m.If(starting | self.take):
+            m.d.sync += [
+                self.index.eq(Mux(ends_group, 0, following)),
+                last.eq(Mux(ends_group, next_final & (final.last == 0), following == self.group.last)),
+            ]
+            with m.If(ends_group):
                 m.d.sync += [
-                    vectors_left.eq(vectors_left - 1),
-                    ends_job.eq(vectors_left == 1),
-                    running.eq(~ends_job),
+                    self.group.eq(Mux(next_final, final, full)),
+                    groups_left.eq(Mux(next_vector, groups, groups_left - 1)),
+                    ends_vector.eq(next_final),
                 ]
-                self._start_vector(m, groups, full, final, groups_left, ends_vector, last)
-            with m.Else():
-                final_next = groups_left == 1
+            with m.If(next_vector):
                 m.d.sync += [
-                    groups_left.eq(groups_left - 1),
-                    ends_vector.eq(final_next),
-                    last.eq(final_next & (final.last == 0)),
+                    vectors_left.eq(Mux(starting, job.vectors, vectors_left) - 1),
+                    ends_job.eq(Mux(starting, job.vectors, vectors_left) == 1),
                 ]
-                with m.If(final_next):
-                    m.d.sync += self.group.eq(final)
+        with m.If(self.take & last & ends_vector & ends_job):
+            m.d.sync += running.eq(0)
         return m
-
-    def _start_vector(self, m: Module, groups, full, final, groups_left, ends_vector, last):
-        m.d.sync += [
-            groups_left.eq(groups),
-            ends_vector.eq(groups == 0),
-            self.group.eq(Mux(groups == 0, final, full)),
-            last.eq((groups == 0) & (final.last == 0)),
-        ]
 
     def _measure(self, m: Module, group, rest: Signal, last, keep):
         """How many entries of a group to keep, and to drop, if its last element has index ``last``."""
