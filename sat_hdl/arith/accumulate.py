@@ -225,7 +225,7 @@ class Accumulate(wiring.Component):
         out_frac = Signal(23, reset_less=True)
         out_exp = Signal(8, reset_less=True)
         out_sign = Signal(reset_less=True)
-        zero = ~top.any() if exact else f_negzero | ~hidden
+        zero = ~top.any() if exact else f_negzero
         m.d.sync += [
             out_frac.eq(Cat(add.o[4] & ~tie, add.o[5:27])),
             out_exp.eq(add.o[27:]),

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.arith.accumulate import Accumulate, addend_layout
 from sat_hdl.arith.integer_multiply import IntegerMultiply
+from sat_hdl.arith.multiply import Multiply
 from sat_hdl.arith.normalise import operand_layout
 from sat_hdl.formats import BINARY16, FloatFormat
 
@@ -44,8 +45,6 @@ class Mac(wiring.Component):
         if self._exact:
             self._multiply = IntegerMultiply(width_a=11, width_b=11, target=target)
         else:
-            from sat_hdl.arith.multiply import Multiply
-
             self._multiply = Multiply(format=format, target=target)
         layout = operand_layout(format)
         super().__init__({"a": In(layout), "b": In(layout), "acc": In(32), "o": Out(32)})
@@ -68,7 +67,7 @@ class Mac(wiring.Component):
         p = Signal(addend_layout(self._exact), reset_less=True)
 
         if not self._exact:
-            product = multiply.o
+            product = multiply.p
             exp = product[23:31]
             m.d.comb += [multiply.a.eq(self.a.raw), multiply.b.eq(self.b.raw), accumulate.p.eq(p)]
             m.d.sync += [
