@@ -57,11 +57,7 @@ COMPONENTS: dict[str, _Entry] = {
     "sore": _Entry(module="sat_hdl.sore.sore", cls="Sore", arguments=_whole),
     "mac": _Entry(module="sat_hdl.arith.mac", cls="Mac", arguments=_format_and_target),
     "multiply": _Entry(module="sat_hdl.arith.multiply", cls="Multiply", arguments=_format_and_target),
-    "add": _Entry(
-        module="sat_hdl.arith.accumulate",
-        cls="Accumulate",
-        arguments=lambda c: {"exact": False, "target": c.target},
-    ),
+    "add": _Entry(module="sat_hdl.arith.add", cls="Add", arguments=lambda c: {"target": c.target}),
     "normalise": _Entry(module="sat_hdl.arith.normalise", cls="Normalise", arguments=_format),
     "narrow": _Entry(module="sat_hdl.arith.convert", cls="Narrow", arguments=_format),
     "widen": _Entry(module="sat_hdl.arith.convert", cls="Widen", arguments=_format),

@@ -66,9 +66,9 @@ class Exchanger(wiring.Component):
         config = self._config
         accumulate = Signal()
         slot = Signal.like(self.control.slot)
-        row = Signal(range(config.rows))
         parity = Signal()
         tile = self.tiles.payload
+        row = Signal.like(tile.rows)
         # Tiles p - 1 and p - 2 of pass p.
         history = data.StructLayout({"valid": 1, "tile": tile_layout(config)})
         previous, drained = Signal(history), Signal(history)
@@ -86,7 +86,7 @@ class Exchanger(wiring.Component):
         ready = active & (~draining | (self.room & ((row != 0) | (finals != 0))))
         step = Signal()
 
-        rows = Signal(range(config.rows))
+        rows = Signal.like(row)
         rounds = Signal.like(slot)
         m.d.comb += [
             rows.eq(Mux(loads & ~(drains & (drained.tile.rows > tile.rows)), tile.rows, drained.tile.rows)),
