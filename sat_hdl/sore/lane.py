@@ -53,11 +53,12 @@ class Lane(wiring.Component):
     write: In(1), write_address: In(log2(depth)).
     drop: In(1), with ``write``: the group's set is that of the entries to drop.
     compare: In(1). Compares the element written last.
-        ties: In(1). With it, ``drop`` of its group: among equals the later one is dropped.
+        starts: In(1). With it: the element is the first of its group.
+        ties: In(1). ``drop`` of its group: among equals the later one is dropped.
+        in_use: In(max_m // 2). Slots in use: the K lowest.
     insert: In(1). Inserts the element compared last, in the cycle of the next ``compare`` at the latest.
         first: In(1). With it: the element is the first of its group.
         position: In(max_m). Its index in the group, one-hot.
-        in_use: In(max_m // 2). Slots in use: the K lowest.
     capture: In(1). Takes the bitmap of the group whose last element was inserted.
         flip: In(max_m). With it: bits to invert, the existing positions if they are the ones to drop.
     load: In(1). The captured bitmap becomes the one that is read out.
@@ -78,6 +79,7 @@ class Lane(wiring.Component):
                 "write_address": In(address_bits),
                 "drop": In(1),
                 "compare": In(1),
+                "starts": In(1),
                 "ties": In(1),
                 "insert": In(1),
                 "first": In(1),
@@ -117,7 +119,7 @@ class Lane(wiring.Component):
         held = [Signal(size, name=f"held_{i}", reset_less=True) for i in range(slots)]
         where = [Signal(config.max_m, name=f"where_{i}") for i in range(slots)]
         filled = Signal(slots)
-        beaten = Signal(slots)  # the element beats slot i
+        beaten = Signal(slots, reset_less=True)  # the element compared last beats slot i
         weakest = Signal(slots)
         replaced = Signal(slots)
         # stronger[i, k], i < k: slot k beats slot i.
@@ -127,15 +129,15 @@ class Lane(wiring.Component):
             # The bit below the magnitudes decides among equals.
             return Cat(self.ties, arrived) > Cat(Const(0, 1), other)
 
-        greater = Signal(slots, reset_less=True)
         beats_previous = Signal()
         m.d.comb += beats_previous.eq(beats(element))
         for i in range(slots):
+            empty = ~filled[i] | (self.insert & self.first)
+            beats_slot = Mux(self.insert & replaced[i], beats_previous, beats(held[i]) | empty)
             with m.If(self.compare):
-                m.d.sync += greater[i].eq(Mux(self.insert & replaced[i], beats_previous, beats(held[i])))
+                m.d.sync += beaten[i].eq(self.in_use[i] & (self.starts | beats_slot))
             others = [stronger[i, k] if i < k else ~stronger[k, i] for k in range(slots) if k != i]
             m.d.comb += [
-                beaten[i].eq(self.in_use[i] & (self.first | ~filled[i] | greater[i])),
                 # The first element finds all slots empty and goes to slot 0.
                 weakest[i].eq(Mux(self.first, i == 0, Cat(others).all())),
                 replaced[i].eq(weakest[i] & beaten[i]),
