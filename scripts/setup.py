@@ -73,7 +73,7 @@ def run(command, what):
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
         lines = []
-        for line in process.stdout:
+        for line in process.stdout or ():
             lines.append(line)
             words = line.split()
             if words and words[0] in ("Collecting", "Installing", "Preparing"):

@@ -66,14 +66,10 @@ def _print(result: dict[str, Any]) -> None:
 def _print_path(steps: list[dict[str, Any]]) -> None:
     """Hops of a carry chain are one row: inside it nothing can be mended."""
     table = Table(title="Critical path of the median seed", title_justify="left")
-    for title, justify in (
-        ("ns", "right"),
-        ("sum", "right"),
-        ("kind", "left"),
-        ("to", "left"),
-        ("at", "left"),
-    ):
-        table.add_column(title, justify=justify)
+    table.add_column("ns", justify="right")
+    table.add_column("sum", justify="right")
+    for title in ("kind", "to", "at"):
+        table.add_column(title)
     total = 0.0
     waiting = 0.0
     for step in steps:
