@@ -83,36 +83,31 @@ class Stce(wiring.Component):
         m = Module()
         config = self._config
         rows, cols = range(config.rows), range(config.cols)
-        easts = [Signal(west_token(config), name=f"west_{r}") for r in rows]
-        souths = [Signal(weight_layout(config), name=f"north_{c}") for c in cols]
-        exchanges = [Signal(exchange_layout(config), name=f"exchange_{c}") for c in cols]
+        # Plain signals, taken apart by nobody: those with a layout would cost a large array's generation
+        # half a minute.
+        token_bits = west_token(config).size, weight_layout(config).size, exchange_layout(config).size
+        easts, souths, exchanges = [], [], []
 
         # --- edges: a lane's control hops from lane to lane, its data waits as long ---------------------
         control = delay(m, self.west_control, self.edge_latency, "west_control", reset=True)
         for r in rows:
-            m.d.comb += easts[r].control.eq(control)
-            control = delay(m, control, 1, f"west_control_r{r}", reset=True)
+            elements = []
             for e in range(config.west_elements):
                 m.submodules[f"west_{r}_{e}"] = normalise = Normalise(format=config.format)
-                m.d.comb += [
-                    normalise.i.eq(delay(m, self.west[r][e], r, f"west_r{r}_{e}")),
-                    easts[r].elements[e].eq(normalise.o),
-                ]
+                m.d.comb += normalise.i.eq(delay(m, self.west[r][e], r, f"west_r{r}_{e}"))
+                elements.append(normalise.o)
+            easts.append(Cat(control, *elements))
+            control = delay(m, control, 1, f"west_control_r{r}", reset=True)
         control = delay(m, self.north_control, self.edge_latency, "north_control", reset=True)
         exchange = delay(m, self.exchange_control, self.edge_latency, "exchange_control", reset=True)
         for c in cols:
             m.submodules[f"north_{c}"] = normalise = Normalise(format=config.format)
-            pair = delay(m, self.north[c], c, f"north_c{c}")
-            m.d.comb += [
-                normalise.i.eq(pair.value),
-                souths[c].control.eq(control),
-                souths[c].value.eq(normalise.o),
-                souths[c].index.eq(delay(m, pair.index, self.edge_latency, f"index_c{c}")),
-                exchanges[c].control.eq(exchange),
-                exchanges[c].word.eq(
-                    delay(m, _quiet(self.initial[c]), c + self.edge_latency, f"initial_c{c}")
-                ),
-            ]
+            pair = self.north[c]
+            m.d.comb += normalise.i.eq(delay(m, pair.value, c, f"value_c{c}"))
+            index = delay(m, pair.index, c + self.edge_latency, f"index_c{c}")
+            word = delay(m, _quiet(self.initial[c]), c + self.edge_latency, f"initial_c{c}")
+            souths.append(Cat(control, normalise.o, index))
+            exchanges.append(Cat(exchange, word))
             control = delay(m, control, 1, f"north_control_c{c}", reset=True)
             exchange = delay(m, exchange, 1, f"exchange_control_c{c}", reset=True)
 
@@ -122,9 +117,8 @@ class Stce(wiring.Component):
         m.d.sync += reset.eq(ResetSignal())
         for r in rows:
             for c in cols:
-                east = Signal(west_token(config), name=f"east_{r}_{c}")
-                south = Signal(weight_layout(config), name=f"south_{r}_{c}")
-                exchange = Signal(exchange_layout(config), name=f"exchange_{r}_{c}")
+                names = f"east_{r}_{c}", f"south_{r}_{c}", f"exchange_{r}_{c}"
+                east, south, exchange = (Signal(bits, name=n) for bits, n in zip(token_bits, names))
                 m.submodules[f"uspe_{r}_{c}"] = Instance(
                     "uspe",
                     i_clk=ClockSignal(),
@@ -137,7 +131,7 @@ class Stce(wiring.Component):
                     o_exchange_out=exchange,
                 )
                 easts[r], souths[c], exchanges[c] = east, south, exchange
-        m.d.comb += [self.results[c].eq(exchanges[c].word) for c in cols]
+        m.d.comb += [self.results[c].eq(exchanges[c][-32:]) for c in cols]
         return m
 
 
