@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,13 @@ SETTINGS = {
     # Amaranth's own idiom for a component's members is `a: In(1)`.
     "reportInvalidTypeForm": "none",
 }
+#: What the checker sees of an opaque module, and of the one that is not.
+OPAQUE = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
+ENUM = """import enum
+from typing import Any
+class Enum(enum.Enum):
+    def __init_subclass__(cls, *, shape: Any = None, view_class: Any = None) -> None: ...
+"""
 
 
 def view() -> None:
@@ -45,8 +53,9 @@ def view() -> None:
         for folder in (stub, *stub.parents):
             if folder == VIEW:
                 break
-            text = "from typing import Any\ndef __getattr__(name: str) -> Any: ...\n"
-            (folder / "__init__.pyi").write_text(text)
+            (folder / "__init__.pyi").write_text(
+                ENUM if module == "amaranth.lib.enum" and folder == stub else OPAQUE
+            )
 
 
 def used_modules() -> set[str]:
@@ -57,10 +66,16 @@ def used_modules() -> set[str]:
     for folder in PARTS:
         for path in (ROOT / folder).rglob("*.py"):
             for module, members in pattern.findall(path.read_text()):
-                # A member in lower case may be a module too.
-                inner = re.findall(r"\b[a-z]\w*", members)
-                modules |= {module, *(f"{module}.{name}" for name in inner)}
+                inner = (f"{module}.{name}" for name in re.findall(r"\w+", members))
+                modules |= {module, *filter(is_module, inner)}
     return modules
+
+
+def is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False  # what it lies in is no package
 
 
 def main() -> int:
