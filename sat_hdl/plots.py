@@ -1,6 +1,8 @@
 """Plots of training runs, without a display: pixels for a file, or SVG to stand inside a page."""
 
+import html
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 __all__ = ["STAGE_NAMES", "Run", "accuracy", "cycles", "inline_svg", "loss", "overview"]
 
@@ -68,7 +71,8 @@ def accuracy(ax: Axes, runs: Sequence[Run]) -> None:
             epochs, values, _STYLES[number % 4], color=_COLOURS[number % 4], marker="o", markersize=4,
             label=run.name,
         )  # fmt: skip
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(0.5, max(len(run.history) for run in runs) + 0.5)
     ax.set(xlabel="epochs", ylabel="%", title="Accuracy on the test set")
     ax.legend(frameon=False)
 
@@ -132,11 +136,10 @@ def inline_svg(draw: Callable[[Axes, Sequence[Run]], None], runs: Sequence[Run],
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    # Identifiers are the page's: two plots must not share any.
-    text = text.replace('id="', f'id="{draw.__name__}-').replace("#", "#" + draw.__name__ + "-")
-    for colour in _COLOURS:
-        text = text.replace(f"#{draw.__name__}-{colour[1:]}", colour)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    # An HTML page needs no namespaces; and identifiers are the page's, so two plots must not share any.
+    text = re.sub(r"<metadata>.*?</metadata>|\sxmlns(:\w+)?=\"[^\"]*\"", "", text, flags=re.DOTALL)
+    text = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>{draw.__name__}-", text)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
 def _plain(ax: Axes) -> None:

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""The whole project in one command, `make demo`: Verilog, training on the simulated hardware, a bitstream.
+
+Runs the commands of `sat-hdl` side by side, tells what each is doing, and writes one HTML report. A step that
+fails ends the demo with a sentence and status 1.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demo_report import STAGES, TOTAL, Results, render, speedup
+from rich.console import Console
+from rich.table import Table
+
+from sat_hdl.cli.output import atomic_file
+
+ROOT = Path(__file__).parent.parent
+BOARD = "ulx3s-85f"
+
+
+class DemoError(Exception):
+    """A step failed. The text is for the user."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of `sat-hdl`. ``key`` names its result, ``title`` is for people."""
+
+    key: str
+    title: str
+    words: list[str]
+
+
+class Runner:
+    """Runs steps as processes of their own and relays, line by line, what they say on stderr.
+
+    Arguments
+    ---------
+    say: takes a line for people.
+    python: interpreter.
+    """
+
+    def __init__(self, say: Callable[[str], None], python: str = sys.executable):
+        self._say, self._python = say, python
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+        self._start = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def say(self, title: str, text: str) -> None:
+        self._say(f"{time.monotonic() - self._start:6.1f} s  {title}: {text}")
+
+    def run(self, step: Step) -> dict[str, Any]:
+        """The object that the step's command prints with --json. Raises :class:`DemoError` if it fails."""
+        start = time.monotonic()
+        words = [self._python, "-m", "sat_hdl", *step.words, "--json"]
+        with self._lock:
+            if self._stopped:
+                raise DemoError(f"{step.title} was not begun.")
+            process = subprocess.Popen(
+                words,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # so that its tools end with it
+            )
+            self._running.add(process)
+        with process:
+            relay = threading.Thread(target=self._relay, args=(step.title, process))
+            relay.start()
+            assert process.stdout is not None
+            out = process.stdout.read()
+            relay.join()
+        self._running.discard(process)
+        self.seconds[step.key] = time.monotonic() - start
+        try:
+            result = json.loads(out)
+        except ValueError:
+            result = {}
+        if process.returncode or not result:
+            why = result.get("error") or "see what it said above."
+            if result.get("bit_exact") is False:
+                why = "the simulated hardware differs from the golden model; see above."
+            raise DemoError(f"{step.title} failed (status {process.returncode}): {why}")
+        self.say(step.title, f"done in {self.seconds[step.key]:.1f} s")
+        return result
+
+    def _relay(self, title: str, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.strip():
+                self.say(title, line.strip())
+
+    def stop(self) -> None:
+        """Ends what is still running, and lets nothing more begin."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                try:
+                    os.killpg(process.pid, signal.SIGTERM)
+                except ProcessLookupError:
+                    pass
+
+
+def plan(options: argparse.Namespace) -> list[Step]:
+    """Every step, the longest first among those that run side by side."""
+    folder = options.output
+    common = ["train", "--data", "digits", "--hidden", options.hidden, "--batch", str(options.batch)]
+    common += ["--epochs", str(options.epochs), "--lr", "0.1", "--preset", options.preset]
+    steps = [
+        Step("verilog", "Verilog", ["generate", "--preset", options.preset, "-o", str(folder / "verilog")])
+    ]
+    if not options.no_bitstream:
+        steps.append(
+            Step("bitstream", "Bitstream", ["build", "--board", BOARD, "-o", str(folder / "bitstream")])
+        )
+    dense, sparse = str(folder / "dense"), str(folder / "bdwp")
+    steps.append(Step("dense", "Dense training", [*common, "--method", "dense", "-o", dense]))
+    bdwp = [*common, "--method", "bdwp", "--sparsity", "2:8", "-o", sparse]
+    steps.append(Step("bdwp", "BDWP training", bdwp))
+    return steps
+
+
+def run_all(steps: list[Step], runner: Runner, jobs: int = 2) -> dict[str, dict[str, Any]]:
+    """Results by key. The first failure ends all that is running."""
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(runner.run, step): step.key for step in steps}
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failed = [future for future in done if future.exception()]
+        except BaseException:
+            runner.stop()
+            raise
+        if failed:
+            runner.stop()
+            for future in futures:
+                future.cancel()
+            failed[0].result()
+    return {key: future.result() for future, key in futures.items()}
+
+
+def summary(results: Results) -> Table:
+    """For the terminal."""
+    table = Table(title="Cycles of the simulated array", title_justify="left")
+    for column in ("stage", "dense", "BDWP 2:8", "speedup"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, name in (STAGES | TOTAL).items():
+        dense, bdwp = (run["cycles"][stage] for run in (results.dense, results.bdwp))
+        ratio = speedup(results, stage)
+        table.add_row(name, f"{dense:,}", f"{bdwp:,}", "" if ratio is None else f"{ratio:.2f} ×")
+    return table
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/demo"), help="folder for all of it")
+    parser.add_argument("--preset", default="default", help="hardware that is simulated")
+    parser.add_argument("--hidden", default="128,128", help="widths of the hidden layers")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--no-bitstream", action="store_true", help="leave the bitstream out")
+    options = parser.parse_args(words)
+    console = Console(highlight=False, soft_wrap=True)
+    runner = Runner(lambda line: console.print(line, markup=False))
+    steps = plan(options)
+    start = time.monotonic()
+    try:
+        found = run_all(steps, runner)
+        results = Results(
+            folder=options.output,
+            made=found,
+            commands={step.title: shlex.join(["sat-hdl", *step.words]) for step in steps},
+            seconds={step.title: runner.seconds[step.key] for step in steps},
+        )
+        report = options.output / "report.html"
+        with atomic_file(report) as partial:
+            partial.write_text(render(results), encoding="utf-8")
+    except KeyboardInterrupt:
+        print("demo: interrupted.", file=sys.stderr)
+        return 130
+    except (DemoError, OSError, ValueError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    console.print(summary(results))
+    for title, run in (("Dense", results.dense), ("BDWP 2:8", results.bdwp)):
+        console.print(f"{title}: accuracy {run['accuracy']:.1%} after {run['epochs']} epochs, bit-exact to the "
+                      f"golden model: {'yes' if run['bit_exact'] else 'NO'}")  # fmt: skip
+    if (chip := results.bitstream) is not None:
+        console.print(
+            f"{chip['bitstream']}: {chip['fmax_mhz']:.1f} MHz of {chip['clock_mhz']:g} MHz needed, "
+            f"{chip['lut4']:,} LUT4, {chip['ff']:,} FF, {chip['dsp']} DSP, {chip['bram']} block RAMs"
+        )
+    console.print(f"Done in {time.monotonic() - start:.0f} s. The report: {report.resolve()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
