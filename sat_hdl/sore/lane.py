@@ -37,10 +37,10 @@ class Lane(wiring.Component):
       counters; position bits are flip-flops only: 110 / 280.
 
     Stages: the element is registered (1), compared with the slots (2) and inserted (3); the bitmap is
-    captured (4) and moved to the output side (5), and one pair a cycle is read into the output register
-    (6). While an element is compared, the one before it may be replacing a slot: one more comparator,
-    between the two elements, stands in for that slot, so that no cycle holds both a comparison and its
-    consequences.
+    captured (4) and moved to the output side (5), and each cycle the address of one pair is registered,
+    whose value comes out of the RAM (6). While an element is compared, the one before it may be
+    replacing a slot: one more comparator, between the two elements, stands in for that slot, so that no
+    cycle holds both a comparison and its consequences.
 
     Arguments
     ---------
@@ -63,7 +63,7 @@ class Lane(wiring.Component):
         flip: In(max_m). With it: bits to invert, the existing positions if they are the ones to drop.
     load: In(1). The captured bitmap becomes the one that is read out.
     read: In(1), read_base: In(log2(depth)). Reads the next pair of the group that starts at ``read_base``.
-    pair_value: Out(format.width), pair_index: Out(index_bits). The pair read last.
+    pair_value: Out(format.width), pair_index: Out(index_bits). The pair read last, while its slot holds it.
     """
 
     def __init__(self, config: Config, *, depth: int):
@@ -182,10 +182,13 @@ class Lane(wiring.Component):
             writer.addr.eq(self.write_address),
             writer.data.eq(self.value),
             writer.en.eq(self.write),
-            reader.addr.eq(self.read_base | index),
         ]
-        value = Signal(config.format.width, reset_less=True)
+        address = Signal(len(self.read_base), reset_less=True)
         number = Signal(config.index_bits, reset_less=True)
         with m.If(self.read):
-            m.d.sync += [value.eq(reader.data), number.eq(index)]
-        m.d.comb += [self.pair_value.eq(value), self.pair_index.eq(number)]
+            m.d.sync += [address.eq(self.read_base | index), number.eq(index)]
+        m.d.comb += [
+            reader.addr.eq(address),
+            self.pair_value.eq(reader.data),
+            self.pair_index.eq(number),
+        ]

@@ -184,13 +184,14 @@ class Sore(wiring.Component):
         return m
 
     def _pointers(self, m: Module, sequencer, take, read, read_last, full) -> tuple[Signal, Signal]:
-        """Addresses of the element to write and of the oldest slot in use; both skip to the next multiple
+        """Addresses of the element to write and of the oldest slot not read yet; both skip to the next multiple
         of M after a group. The slots in use are counted beside them. ``full`` comes from registers alone:
         a freed slot is counted a cycle late, and a short group is followed by a cycle for the skip."""
         address_bits = (self._depth - 1).bit_length()
         written = Signal(address_bits)
         released = Signal(address_bits)
         used = Signal(address_bits + 1)
+        held = Signal(self._config.count_bits, reset_less=True)
         freed = Signal(self._config.count_bits)
         skip = Signal(self._config.index_bits)
         skips = Signal()
@@ -198,7 +199,8 @@ class Sore(wiring.Component):
 
         rest = mask - (released & mask) + 1
         m.d.sync += [
-            freed.eq(Mux(read, Mux(read_last, rest, 1), 0)),
+            # A pair's slot is read until the pair has left.
+            freed.eq(Mux(self.pairs.valid & self.pairs.ready, held, 0)),
             skip.eq(mask ^ sequencer.index),
             skips.eq(take & sequencer.last & (mask != sequencer.index)),
             used.eq(Mux(take, used - freed + 1, used - freed + Mux(skips, skip, 0))),
@@ -210,7 +212,10 @@ class Sore(wiring.Component):
         with m.Elif(skips):
             m.d.sync += written.eq((written | mask) + 1)
         with m.If(read):
-            m.d.sync += released.eq(Mux(read_last, released | mask, released) + 1)
+            m.d.sync += [
+                released.eq(Mux(read_last, released | mask, released) + 1),
+                held.eq(Mux(read_last, rest, 1)),
+            ]
         with m.If(self.job.ready):  # idle: the next job may have a larger M to be aligned to
             m.d.sync += [written.eq(0), released.eq(0)]
         return written, released
