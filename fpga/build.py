@@ -3,7 +3,6 @@
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from sat_hdl.config import ConfigError
 from sat_hdl.fpga.board_top import CORE_MODULE, BoardTop
 from sat_hdl.fpga.boards import Board
 from sat_hdl.fpga.flow import Area, Placed, area_from, place_and_route, run_yosys, synthesis_script
-from sat_hdl.fpga.toolchain import run_tool, tool_version
+from sat_hdl.fpga.toolchain import run_tool, tool_pool, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
 
@@ -78,7 +77,7 @@ def build(
     parts = [*files.values(), script, *board.target.options]
     parts += [tool_version(name) for name in ("yosys", "nextpnr-ecp5", "ecppack")]
 
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory() as scratch, tool_pool(jobs) as pool:
         cwd = Path(scratch)
         synthesis = threading.Lock()
 

@@ -4,7 +4,6 @@ import statistics
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -21,7 +20,7 @@ from sat_hdl.fpga.flow import (
     synthesise,
 )
 from sat_hdl.fpga.harness import Harness
-from sat_hdl.fpga.toolchain import tool_version
+from sat_hdl.fpga.toolchain import tool_pool, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
 
@@ -71,7 +70,7 @@ def _place_all(
     script = synthesis_script("", text, top="top")
     parts = [text, script, *target.options, tool_version("yosys"), tool_version("nextpnr-ecp5")]
 
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory() as scratch, tool_pool(jobs) as pool:
         cwd = Path(scratch)
         netlist = threading.Lock()
 

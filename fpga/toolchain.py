@@ -12,12 +12,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from sat_hdl.sim.build import BuildError, ToolError, cache_dir
 
-__all__ = ["TOOLS", "BuildError", "ToolError", "run_tool", "tool_version", "warm"]
+__all__ = ["TOOLS", "BuildError", "ToolError", "run_tool", "tool_pool", "tool_version", "warm"]
 
 #: tool → (variable, import package, its entry point, distribution)
 TOOLS = {
@@ -43,6 +45,23 @@ def _command(name: str) -> list[str]:
             f"{name} is missing: install it with `pip install {distribution}`, or set ${variable}."
         )
     return [sys.executable, "-c", f"import sys, {package} as p; sys.exit(p.{function}(sys.argv[1:]))"]
+
+
+#: Tools at work now, in any thread.
+_RUNNING: set[subprocess.Popen] = set()
+
+
+@contextmanager
+def tool_pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for ``jobs`` tools at a time. If the body fails or is interrupted, the tools are stopped."""
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(_RUNNING):
+                process.kill()
+            raise
 
 
 @functools.cache
@@ -79,18 +98,18 @@ def run_tool(name: str, arguments: Sequence[str], *, cwd: Path, log: str) -> Non
     """
     warm(name)
     with open(cwd / log, "w") as out:
-        done = subprocess.run(
-            [*_command(name), *arguments],
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            check=False,
-        )
-    if done.returncode:
+        with subprocess.Popen(
+            [*_command(name), *arguments], cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        ) as process:
+            _RUNNING.add(process)
+            try:
+                status = process.wait()
+            finally:
+                _RUNNING.discard(process)
+    if status:
         lines = (cwd / log).read_text(errors="replace").splitlines()
         if any("No space left on device" in line for line in lines):
             raise ToolError(f"The disk that holds {str(cwd)!r} is full: free some space, or set TMPDIR.")
         errors = [line.strip() for line in lines if line.lstrip().lower().startswith("error")]
-        reason = errors[0] if errors else f"exit status {done.returncode}; its last words: {lines[-1:]}"
+        reason = errors[0] if errors else f"exit status {status}; its last words: {lines[-1:]}"
         raise BuildError(f"{name} failed: {reason}")

