@@ -126,8 +126,9 @@ class Lane(wiring.Component):
         stronger = {(i, k): Signal(name=f"stronger_{i}_{k}") for k in range(slots) for i in range(k)}
 
         def beats(other: Signal):
-            # The bit below the magnitudes decides among equals.
-            return Cat(self.ties, arrived) > Cat(Const(0, 1), other)
+            # The bit below the magnitudes decides among equals. Less-than is a carry chain alone; for
+            # greater-than Yosys would build an equality beside it.
+            return Cat(Const(0, 1), other) < Cat(self.ties, arrived)
 
         beats_previous = Signal()
         m.d.comb += beats_previous.eq(beats(element))
@@ -142,11 +143,18 @@ class Lane(wiring.Component):
                 weakest[i].eq(Mux(self.first, i == 0, Cat(others).all())),
                 replaced[i].eq(weakest[i] & beaten[i]),
             ]
-            with m.If(self.insert):
-                with m.If(replaced[i]):
-                    m.d.sync += [held[i].eq(element), where[i].eq(self.position), filled[i].eq(1)]
-                with m.Elif(self.first):
+            # Clearing comes first, so that it is the registers' reset and no logic; the element that clears
+            # the slots goes to slot 0, if to any.
+            if i == 0:
+                with m.If(self.insert & (replaced[i] | self.first)):
+                    m.d.sync += [where[i].eq(Mux(beaten[i], self.position, 0)), filled[i].eq(beaten[i])]
+            else:
+                with m.If(self.insert & self.first):
                     m.d.sync += [where[i].eq(0), filled[i].eq(0)]
+                with m.Elif(self.insert & replaced[i]):
+                    m.d.sync += [where[i].eq(self.position), filled[i].eq(1)]
+            with m.If(self.insert & replaced[i]):
+                m.d.sync += held[i].eq(element)
         for (i, k), bit in stronger.items():
             with m.If(self.insert):
                 with m.If(self.first & (i > 0)):
