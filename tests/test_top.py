@@ -1,0 +1,295 @@
+"""Whole products on the core, bit for bit against the golden model, and what they cost in cycles."""
+
+import itertools
+import zlib
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+
+from sat_hdl.arith.ecp5 import TARGETS
+from sat_hdl.config import Config
+from sat_hdl.formats import BINARY32, OPERAND_FORMATS
+from sat_hdl.layouts import ErrorCode
+from sat_hdl.sim.fast import HEAVY, LIGHT, NONE, Simulation
+from sat_hdl.sim.models import ECP5
+from sat_hdl.sim.vectors import specials
+from sat_hdl.sim.verilog import emit
+from sat_hdl.stce.stce import Stce
+from sat_hdl.stce.uspe import Uspe
+from sat_hdl.top import ProductCore
+
+from .core_bench import Job, check, make_job, run
+
+STALLS = {"none": NONE, "light": LIGHT, "heavy": HEAVY}
+CONFIGS = {
+    "2x2": Config(rows=2, cols=2),
+    "1x1-m2-j9": Config(rows=1, cols=1, max_m=2, interleave=9),
+    "3x5-m4-j11": Config(rows=3, cols=5, max_m=4, interleave=11),
+    "1x4-bf16": Config(rows=1, cols=4, operand_format="bf16"),
+    "4x1-j16-ecp5": Config(rows=4, cols=1, interleave=16, target="ecp5"),
+    "2x3-m16": Config(rows=2, cols=3, max_m=16),  # E = 2
+    "2x2-m16-j16": Config(rows=2, cols=2, max_m=16, interleave=16),
+    "3x2-m16-j13-bf16-ecp5": Config(
+        rows=3, cols=2, max_m=16, interleave=13, operand_format="bf16", target="ecp5"
+    ),
+}
+
+
+def simulate(config: Config) -> Simulation:
+    return Simulation(
+        ProductCore(config), extra_sources=[ECP5.read_text()] if config.target == "ecp5" else []
+    )
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def design(request):
+    config = CONFIGS[request.param]
+    with simulate(config) as sim:
+        yield config, sim
+
+
+@pytest.fixture
+def seed(request) -> int:
+    number = zlib.crc32(request.node.name.encode())
+    print(f"seed {number}")
+    return number
+
+
+def sparsities(config: Config) -> list[tuple[int, int] | None]:
+    """Dense, and every N < M."""
+    return [None, *((keep, group) for group in config.group_lengths() for keep in range(1, group))]
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_awkward_shapes(design, stall, seed):
+    """1, primes, the array ± 1, k around M, several bands and row tiles: all pairs, as jobs of one run."""
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    tile = config.cols * config.interleave
+    ms = {1, 2, 7, max(1, config.rows - 1), config.rows, config.rows + 1, 3 * config.rows}
+    ns = {
+        1,
+        3,
+        max(1, config.cols - 1),
+        config.cols + 1,
+        tile - 1,
+        tile,
+        tile + 1,
+        2 * tile + 7 * config.cols + 1,
+    }
+    modes = sparsities(config)
+    jobs = []
+    for m, n in itertools.product(sorted(ms), sorted(ns)):
+        sparsity = modes[rng.integers(len(modes))] if rng.random() < 0.7 else None
+        group = sparsity[1] if sparsity else config.max_m
+        k = int(rng.choice([1, group - 1, group, group + 1, 2 * group, 3 * group + 1, 13, 29]))
+        jobs.append(make_job(config, m, k, n, sparsity, acc=rng.random() < 0.5, rng=rng))
+    rng.shuffle(jobs)
+    check(sim, config, jobs, STALLS[stall].with_seed(seed))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_every_sparsity(design, stall, seed):
+    """Every N:M, with whole and short last groups of every length, in any order of modes."""
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    jobs = []
+    for sparsity in sparsities(config):
+        group = sparsity[1] if sparsity else config.max_m
+        for k in {group, 2 * group, *rng.integers(1, 4 * group + 1, 4).tolist()}:
+            m, n = int(rng.integers(1, 2 * config.rows + 1)), int(rng.integers(1, 3 * config.cols + 1))
+            jobs.append(make_job(config, m, k, n, sparsity, acc=rng.random() < 0.5, rng=rng))
+    rng.shuffle(jobs)
+    check(sim, config, jobs, STALLS[stall].with_seed(seed))
+
+
+def test_specials_times_specials(design, seed):
+    """Every special operand with every other, on +0 and on every special accumulator."""
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    special, words = specials(config.format), specials(BINARY32)
+    outer = make_job(config, len(special), 1, len(special), share=0, rng=rng)
+    outer.a, outer.values = special[:, None], special[None, :]
+    onto = make_job(config, len(words), 1, len(special), acc=True, share=0, rng=rng)
+    onto.a, onto.values = rng.choice(special, (len(words), 1)), special[None, :]
+    onto.acc = np.tile(words[:, None], (1, len(special)))
+    chains = [
+        make_job(config, 5, k, 11, sparsity, acc=True, share=0.2, rng=rng)
+        for k in (1, 2, 3, 5)
+        for sparsity in (None, (1, 2))
+    ]
+    check(sim, config, [outer, onto, *chains])
+
+
+def test_negative_zero_survives_padding(design, seed):
+    """A chain that visited padding would turn −0 into +0: k short of a group, rows and columns short of a tile."""
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    jobs = []
+    for k, sparsity in itertools.product((1, config.max_m + 1), (None, (1, config.max_m))):
+        job = make_job(config, config.rows + 1, k, config.cols + 1, sparsity, acc=True, share=0, rng=rng)
+        job.a, job.values = np.zeros_like(job.a), job.values | np.uint16(0x8000)  # +0 × negative = −0
+        job.acc = np.full_like(job.acc, 0x80000000)
+        jobs.append(job)
+        assert (job.expected() == 0x80000000).all()
+    check(sim, config, jobs)
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_refusals_between_products(design, stall, seed):
+    """A job refused takes no operand, and the next one runs."""
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    jobs, errors = [], []
+    good = {"m": 1, "k": 1, "n": 1, "keep": 1, "group": 2, "accumulate": 1}
+    bad = [({name: 0}, ErrorCode.EMPTY_SHAPE) for name in ("m", "k", "n")]
+    bad += [({"keep": 0}, ErrorCode.BAD_KEEP), ({"keep": 3}, ErrorCode.BAD_KEEP)]
+    legal = config.group_lengths()
+    bad += [({"group": g}, ErrorCode.BAD_GROUP) for g in range(1 << config.count_bits) if g not in legal]
+    for change, error in bad:
+        if change.get("keep", 0) >> config.count_bits:
+            continue
+        jobs += [Job(fields=good | change), make_job(config, 2, 3, 2, (1, 2), acc=True, rng=rng)]
+        errors += [error.value, ErrorCode.NONE.value]
+    reports = check(sim, config, jobs, STALLS[stall].with_seed(seed))
+    assert [report["error"] for report in reports] == errors
+    for report in reports[::2]:
+        assert [report[name] for name in ("cycles", "busy", "input_stalls", "output_stalls")] == [0] * 4
+
+
+# --- cycles -------------------------------------------------------------------------------------------
+
+
+def tile_cycles(job: Job, stce: Stce) -> int:
+    """The formula in ProductCore's description, for products that it covers."""
+    product, config = job.product, job.product.config
+    turns = [
+        (min(config.rows, product.m - top), -(-(band.stop - band.start) // config.cols))
+        for band in product.bands()
+        for top in range(0, product.m, config.rows)
+    ]
+    spans = [max(8, rounds) for _, rounds in turns]
+    first, last = turns[0][0] * turns[0][1], turns[-1][0] * turns[-1][1]
+    fill = -(-min(product.k, product.job["group"]) // config.west_elements)
+    if job.acc is not None:
+        fill = max(fill, first)
+    tail = last - spans[-1] + stce.result_latency + stce.exchange_latency + config.cols
+    return fill + product.kept * sum(spans) + tail
+
+
+def test_cycles_follow_the_formula(design, seed):
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    stce = Stce(config)
+    tile = config.cols * config.interleave
+    for m, bands, sparsity, acc in itertools.product(
+        (1, config.rows, 2 * config.rows, 2 * config.rows + 1),
+        (1 / config.interleave, 1, 2),
+        (None, (1, config.max_m), (config.max_m - 1, config.max_m)),
+        (False, True),
+    ):
+        n = round(bands * tile)
+        # Every tile takes as long to compute as to drain the one before, and to fill the next one's groups.
+        k = config.max_m * max(4, config.rows * 3)
+        if (
+            sparsity
+            and sparsity[0] * max(8, min(n, tile) // config.cols) * config.west_elements < config.max_m
+        ):
+            continue
+        job = make_job(config, m, k, n, sparsity, acc=acc, rng=rng)
+        report = check(sim, config, [job])[0]
+        assert report["cycles"] == tile_cycles(job, stce), job.fields
+        slots = -(-n // config.cols)
+        assert report["busy"] == slots * job.product.kept * -(-m // config.rows)
+        assert report["output_stalls"] == 0
+
+
+def test_cycles_are_those_seen_from_outside(design, seed):
+    """The report's count is from the first operand accepted to the last result taken, stalls or not."""
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    for stall in STALLS.values():
+        job = make_job(config, 2 * config.rows, 19, 3 * config.cols, (1, 2), acc=True, rng=rng)
+        _, reports, result = run(sim, config, [job], stall.with_seed(seed))
+        first = min(result.first[name] for name in ("west", "north", "initial"))
+        assert reports[0]["cycles"] == result.last["result"] - first + 1
+
+
+def test_stalls_are_counted(design, seed):
+    """Starving the inputs shows as input stalls, a stubborn reader as output stalls."""
+    config, sim = design
+    rng = np.random.default_rng(seed)
+    tile = config.cols * config.interleave
+    job = make_job(config, 8 * config.rows, 1, 2 * tile, rng=rng)  # more results than operands
+    slow_reader = check(sim, config, [job], type(NONE)(output=0.9, seed=seed))[0]
+    slow_source = check(sim, config, [job], type(NONE)(input=0.9, seed=seed))[0]
+    assert slow_reader["output_stalls"] > slow_reader["cycles"] / 2
+    assert slow_source["input_stalls"] > slow_source["cycles"] / 3
+    for report in (slow_reader, slow_source):
+        assert report["busy"] == job.product.results // config.rows
+        assert report["busy"] + report["input_stalls"] + report["output_stalls"] <= report["cycles"] + 8
+
+
+@pytest.fixture(scope="module")
+def default():
+    """The default preset, 8 × 8."""
+    with simulate(Config()) as sim:
+        yield Config(), sim
+
+
+@pytest.mark.parametrize("sparsity", [None, (2, 8), (1, 4), (4, 8)], ids=str)
+def test_utilisation(default, sparsity, seed):
+    """At least 95 % where m is a multiple of R, n of C·J, and the chains have 256 steps."""
+    config, sim = default
+    rng = np.random.default_rng(seed)
+    keep, group = sparsity or (1, 1)
+    for m, n in ((8, 64), (16, 128)):
+        job = make_job(config, m, 256 * group // keep, n, sparsity, rng=rng)
+        report = check(sim, config, [job])[0]
+        assert job.product.macs / (report["cycles"] * 64) >= 0.95
+        assert report["busy"] == config.interleave * 256 * (m // 8) * (n // 64)
+
+
+@pytest.mark.parametrize("sparsity", [None, (2, 8), (1, 2)], ids=str)
+@pytest.mark.parametrize("k", [1, 8, 13, 64, 200])
+def test_beats_scale_sim(default, k, sparsity, seed):
+    """SCALE-Sim v3's closed form for output-stationary: ⌈M/R⌉⌈N/C⌉(K' + R + C − 2) − 1.
+
+    Shapes of at least a full tile, whose last band has no fewer slots than the adder's loop.
+    """
+    config, sim = default
+    rng = np.random.default_rng(seed)
+    shapes = itertools.product((8, 9, 16, 31), (64, 121, 128, 192))
+    jobs = [make_job(config, m, k, n, sparsity, rng=rng) for m, n in shapes]
+    for job, report in zip(jobs, check(sim, config, jobs)):
+        product = job.product
+        closed_form = -(-product.m // 8) * -(-product.n // 8) * (product.kept + 8 + 8 - 2) - 1
+        assert report["cycles"] < closed_form, job.fields
+
+
+# --- elaboration --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"rows": rows, "cols": cols} for rows, cols in ((1, 1), (1, 32), (32, 1), (7, 3))),
+        *({"max_m": m, "interleave": j} for m in (2, 4, 8, 16) for j in range(8, 17)),
+        *({"operand_format": f, "target": t} for f in ("fp16", "bf16") for t in ("portable", "ecp5")),
+    ],
+    ids=lambda arguments: "-".join(map(str, arguments.values())),
+)
+def test_every_legal_value_elaborates(arguments):
+    """Down to the netlist; Verilog is written from some of them below, and by other tests."""
+    core = ProductCore(Config(**({"rows": 1, "cols": 2} | arguments)))
+    for component in (core, Uspe(Config(**({"rows": 1, "cols": 2} | arguments)))):
+        assert rtlil.convert(component, name="top", emit_src=False)
+
+
+@pytest.mark.parametrize("operand_format", OPERAND_FORMATS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_vendor_primitives_are_for_their_target_only(operand_format, target):
+    text = emit(ProductCore(Config(rows=1, cols=1, operand_format=operand_format, target=target)), "core")
+    assert text.count("\nmodule uspe(") == 1
+    assert ("MULT18X18D" in text) == ("CCU2C" in text) == (target == "ecp5")
