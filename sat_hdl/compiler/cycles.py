@@ -38,8 +38,11 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
                 group = min(product.k, product.job["group"])
                 total += max(group - 1, exchange - 1 if accumulate else 0)
             # A bank's tile computes, waits for its first sums and is exchanged, then the next; two banks do so.
-            both = compute - span + _RESULT_LATENCY + exchange + 3
-            total += tiles * max(compute, exchange, both // 2)
+            alone = compute - span + _RESULT_LATENCY + exchange + 3
+            if slots > config.interleave:
+                total += tiles * (alone + (exchange - 1 if accumulate else 0))  # it takes both banks
+            else:
+                total += tiles * max(compute, exchange, alone // 2)
     # The last exchange follows the last sums slot by slot; its results pass the rows, then wait for all columns.
     tail = _RESULT_LATENCY + _EDGE_LATENCY + config.rows + config.cols
     return total - (span - 1) + exchange + tail
