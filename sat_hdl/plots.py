@@ -22,8 +22,8 @@ STAGE_NAMES = {
     "wu": "weight gradient (WU)",
     "prune": "pruning",
 }
-#: Legible on white and on near-black alike, and told apart without colour vision (Okabe and Ito).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+#: Legible on white and on near-black alike, and told apart without colour vision.
+_COLOURS = ("#1f84c6", "#d9661f", "#12946e", "#b86a98")
 _STYLES = ("-", "--", "-.", ":")
 #: Stands for the page's own text colour until the SVG is done.
 _INK = "#010203"
@@ -53,7 +53,7 @@ def loss(ax: Axes, runs: Sequence[Run]) -> None:
         colour, style = _COLOURS[number % 4], _STYLES[number % 4]
         steps = len(run.step_loss) / len(run.history)
         x = [(i + 1) / steps for i in range(len(run.step_loss))]
-        ax.plot(x, run.step_loss, color=colour, linewidth=0.6, alpha=0.5)
+        ax.plot(x, run.step_loss, color=colour, linewidth=0.6, alpha=0.6)
         epochs = [epoch["epoch"] - 0.5 for epoch in run.history]
         means = [epoch["loss"] for epoch in run.history]
         ax.plot(epochs, means, style, color=colour, marker="o", markersize=4, label=run.name)
@@ -71,7 +71,7 @@ def accuracy(ax: Axes, runs: Sequence[Run]) -> None:
             epochs, values, _STYLES[number % 4], color=_COLOURS[number % 4], marker="o", markersize=4,
             label=run.name,
         )  # fmt: skip
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.set_xlim(0.5, max(len(run.history) for run in runs) + 0.5)
     ax.set(xlabel="epochs", ylabel="%", title="Accuracy on the test set")
     ax.legend(frameon=False)

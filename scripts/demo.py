@@ -198,7 +198,7 @@ def main(words: list[str] | None = None) -> int:
         return 1
     console.print(summary(results))
     for title, run in (("Dense", results.dense), ("BDWP 2:8", results.bdwp)):
-        console.print(f"{title}: accuracy {run['accuracy']:.1%} after {run['epochs']} epochs, bit-exact to the "
+        console.print(f"{title}: accuracy {run['accuracy']:.1%}, bit-exact to the "
                       f"golden model: {'yes' if run['bit_exact'] else 'NO'}")  # fmt: skip
     if (chip := results.bitstream) is not None:
         console.print(

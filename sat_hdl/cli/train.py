@@ -90,7 +90,6 @@ def command(
     )
     with atomic_dir(output) as folder:
         figures = _run(data, settings, wanted, backend, folder)
-    mismatch = figures.pop("mismatch")
     result: dict[str, Any] = {
         "output": str(output),
         "data": data,
@@ -111,8 +110,9 @@ def command(
         print_json(result)
     else:
         _print(result)
-    if mismatch is not None:
-        print(f"sat-hdl: error: The hardware differs from the golden model. {mismatch}", file=sys.stderr)
+    if result["mismatch"] is not None:
+        sentence = f"The hardware differs from the golden model. {result['mismatch']}"
+        print(f"sat-hdl: error: {sentence}", file=sys.stderr)
         return FAILED
     return 0
 
