@@ -25,16 +25,18 @@ class Lane(wiring.Component):
     when either is replaced; an empty slot is weaker than anything, a slot not in use stronger. The union
     of the one-hot positions, inverted if they are the ones to drop, is the bitmap of the kept entries.
 
-    Why this structure (LUT4 + 2 per CCU2C, estimated for max_m = 8 / 16 by cell; a 15-bit comparator is
-    about 18, and is most of any of them):
+    Why this structure. Selection alone, in LUT4 + 2 per CCU2C for max_m = 8 / 16; a 15-bit comparator is
+    about 17, and most of any of them. The others are estimated by cell, this one is what Yosys gives
+    (a whole lane is 206 / 491, the RAM and the read side included):
 
     - a list of max_m cells kept sorted by insertion: comparator, 2:1 multiplexer of magnitude and index,
       each cell: 290 / 620, and the bitmap still to be decoded;
     - max_m elements in place, each with a counter of those that beat it: comparator, counter, threshold,
       and a population count for the newcomer: 200 / 420;
     - a streaming merge sorter: log2(max_m) comparators, but two FIFOs and a multiplexer each: 270 / 360;
-    - this one: max_m / 2 comparators, no multiplexer (a replaced slot loads the broadcast element), no
-      counters; position bits are flip-flops only: 110 / 280.
+    - this one: max_m / 2 + 1 comparators, no multiplexer (a replaced slot loads the broadcast element),
+      no counters, position bits that are flip-flops only: 140 / 400. The bits of pairs of slots grow
+      with max_m squared, so at 16 it is no smaller than the merge sorter, but much simpler.
 
     Stages: the element is registered (1), compared with the slots (2) and inserted (3); the bitmap is
     captured (4) and moved to the output side (5), and each cycle the address of one pair is registered,

@@ -32,7 +32,7 @@ class Sequencer(wiring.Component):
     """Checks jobs and walks through their elements.
 
     Only the last group of a vector can be short, so both lengths of group are worked out when a job
-    starts, and every later step is a choice between two registers. A job is ready for elements 5 cycles
+    starts, and every later step is a choice between two registers. A job is ready for elements 6 cycles
     after it was taken; an illegal one is reported 2 cycles after.
 
     Arguments
@@ -138,6 +138,9 @@ class Sequencer(wiring.Component):
 
             with m.State("START"):
                 m.d.comb += starting.eq(1)
+                m.next = "ARM"
+
+            with m.State("ARM"):  # the counters are loaded
                 m.d.sync += running.eq(1)
                 m.next = "RUN"
 
@@ -165,16 +168,22 @@ class Sequencer(wiring.Component):
                 last.eq(Mux(ends_group, next_final & (final.last == 0), following == self.group.last)),
             ]
             with m.If(ends_group):
-                m.d.sync += [
-                    self.group.eq(Mux(next_final, final, full)),
-                    groups_left.eq(Mux(next_vector, groups, groups_left - 1)),
-                    ends_vector.eq(next_final),
-                ]
-            with m.If(next_vector):
-                m.d.sync += [
-                    vectors_left.eq(Mux(starting, job.vectors, vectors_left) - 1),
-                    ends_job.eq(Mux(starting, job.vectors, vectors_left) == 1),
-                ]
+                m.d.sync += [self.group.eq(Mux(next_final, final, full)), ends_vector.eq(next_final)]
+        # The wide counters follow a cycle later, off the path of `take`. They are asked again two cycles
+        # after at the earliest: a group of one element is followed by the skip of its slots.
+        counts_group = Signal()
+        counts_vector = Signal()
+        starts = Signal()
+        m.d.sync += [
+            counts_group.eq(starting | (self.take & last)),
+            counts_vector.eq(starting | (self.take & last & ends_vector)),
+            starts.eq(starting),
+        ]
+        with m.If(counts_group):
+            m.d.sync += groups_left.eq(Mux(counts_vector, groups, groups_left - 1))
+        with m.If(counts_vector):
+            vectors_before = Mux(starts, job.vectors, vectors_left)
+            m.d.sync += [vectors_left.eq(vectors_before - 1), ends_job.eq(vectors_before == 1)]
         with m.If(self.take & last & ends_vector & ends_job):
             m.d.sync += running.eq(0)
         return m
