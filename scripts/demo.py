@@ -49,11 +49,11 @@ class Runner:
     Arguments
     ---------
     say: takes a line for people.
-    python: interpreter.
+    python: interpreter, else this one.
     """
 
-    def __init__(self, say: Callable[[str], None], python: str = sys.executable):
-        self._say, self._python = say, python
+    def __init__(self, say: Callable[[str], None], python: str | None = None):
+        self._say, self._python = say, python or sys.executable
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
@@ -166,15 +166,19 @@ def summary(results: Results) -> Table:
     return table
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
+    made.add_argument("-o", "--output", type=Path, default=Path("build/demo"), help="folder for all of it")
+    made.add_argument("--preset", default="default", help="hardware that is simulated")
+    made.add_argument("--hidden", default="128,128", help="widths of the hidden layers")
+    made.add_argument("--epochs", type=int, default=4)
+    made.add_argument("--batch", type=int, default=64)
+    made.add_argument("--no-bitstream", action="store_true", help="leave the bitstream out")
+    return made
+
+
 def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path, default=Path("build/demo"), help="folder for all of it")
-    parser.add_argument("--preset", default="default", help="hardware that is simulated")
-    parser.add_argument("--hidden", default="128,128", help="widths of the hidden layers")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--no-bitstream", action="store_true", help="leave the bitstream out")
-    options = parser.parse_args(words)
+    options = parser().parse_args(words)
     console = Console(highlight=False, soft_wrap=True)
     runner = Runner(lambda line: console.print(line, markup=False))
     steps = plan(options)
