@@ -59,7 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _integer("cols", self.cols, 1, 32)
         _integer("max_m", self.max_m, 2, 16)
         require(self.max_m in (2, 4, 8, 16), f"`max_m` must be 2, 4, 8 or 16, not {self.max_m!r}.")
-        _integer("interleave", self.interleave, 8, 16)
+        _integer("interleave", self.interleave, self.least_span, 16)
         require(
             self.operand_format in OPERAND_FORMATS,
             f"`operand_format` must be one of {', '.join(OPERAND_FORMATS)}, not {self.operand_format!r}.",
@@ -85,6 +85,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def count_bits(self) -> int:
         """Width of N and of M, which run from 1 to max_m."""
         return self.max_m.bit_length()
+
+    @property
+    def least_span(self) -> int:
+        """Fewest slots that a turn over a tile's sums may take: the adder's loop, write-back included."""
+        return 8
+
+    @property
+    def entry_bits(self) -> int:
+        """Width of the address of a sum in its element: two banks of J, rounded up to a power of two."""
+        return (self.interleave - 1).bit_length() + 1
 
     @property
     def dim_bits(self) -> int:

@@ -65,10 +65,16 @@ class Product:
         return self.m * self.n * self.kept
 
     def bands(self) -> Iterator[slice]:
-        """Columns of each band of tiles."""
-        width = self.config.cols * self.config.interleave
-        for start in range(0, self.n, width):
-            yield slice(start, min(start + width, self.n))
+        """Columns of each band of tiles: J slots of C each; what is less than 8 slots joins the band before."""
+        cols = self.config.cols
+        width, least = cols * self.config.interleave, cols * self.config.least_span
+        start = 0
+        while start < self.n:
+            stop = start + width
+            if self.n - stop <= least - cols:
+                stop = self.n
+            yield slice(start, stop)
+            start = stop
 
     def row_tiles(self) -> Iterator[slice]:
         for start in range(0, self.m, self.config.rows):

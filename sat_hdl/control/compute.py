@@ -1,6 +1,6 @@
 """Feeds weights to the array's north edge: the sequence of multiply-accumulates."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -70,7 +70,7 @@ class Sequencer(wiring.Component):
                 group.eq(self.group),
                 accumulate.eq(self.accumulate),
             ]
-        slot = Signal.like(self.control.slot)
+        slot = Signal.like(self.control.entry)
         kept = Signal.like(keep)
         bank, parity = Signal(), Signal()
         first_group = Signal(init=1)
@@ -95,8 +95,7 @@ class Sequencer(wiring.Component):
             self.release.eq(end_of_group),
             self.tiles.ready.eq(end_of_tile),
             self.control.valid.eq(step & fed),
-            self.control.slot.eq(slot),
-            self.control.tile.eq(parity),
+            self.control.entry.eq(Cat(slot[:-1], slot[-1] ^ parity)),
             self.control.bank.eq(bank),
             self.control.first.eq(first_group & (kept == 0)),
             self.control.accumulate.eq(accumulate),

@@ -1,6 +1,6 @@
 """Swaps results for initial accumulators while the array computes."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,8 @@ class Exchanger(wiring.Component):
     tile p - 2, which used the same bank. After its pass tile p is granted to the sequencer.
 
     A pass goes slot by slot, one place a row: rows × rounds cycles, while tile p - 1 computes. Two more
-    passes follow the last tile. Without accumulators to load and without results a pass takes a cycle.
+    passes follow the last tile, and two come before and after a wide tile. Without accumulators to load and
+    without results a pass takes a cycle.
 
     Arguments
     ---------
@@ -65,7 +66,7 @@ class Exchanger(wiring.Component):
         m = Module()
         config = self._config
         accumulate = Signal()
-        slot = Signal.like(self.control.slot)
+        slot = Signal.like(self.control.entry)
         parity = Signal()
         tile = self.tiles.payload
         row = Signal.like(tile.rows)
@@ -73,13 +74,17 @@ class Exchanger(wiring.Component):
         history = data.StructLayout({"valid": 1, "tile": tile_layout(config)})
         previous, drained = Signal(history), Signal(history)
         walking = Signal()  # the last tile's pass is still to come
+        flushing = Signal()  # between the two passes of a flush
 
         # Slots of tile p - 2 whose results are final by now.
-        finals = Signal(range(2 * config.interleave + 1))
+        finals = Signal(range((1 << config.entry_bits) + 1))
         final = delay(m, self.final, self._result_latency - 1, "final", reset=True)
 
-        current = self.tiles.valid & walking
-        active = current | (~walking & (previous.valid | drained.valid))
+        # A wide tile shares its banks with nobody: before it and after it, two passes only drain.
+        unfinished = previous.valid | drained.valid
+        flush = (tile.wide | (previous.valid & previous.tile.wide) | flushing) & unfinished
+        current = self.tiles.valid & walking & ~flush
+        active = current | ((~walking | (self.tiles.valid & flush)) & unfinished)
         loads, drains = current & accumulate, drained.valid
         loading = loads & (slot <= tile.rounds) & (row <= tile.rows)
         draining = drains & (slot <= drained.tile.rounds) & (row <= drained.tile.rows)
@@ -107,8 +112,7 @@ class Exchanger(wiring.Component):
             self.control.valid.eq(step),
             self.control.start.eq(row == 0),
             self.control.load.eq(loading),
-            self.control.slot.eq(slot),
-            self.control.tile.eq(parity),
+            self.control.entry.eq(Cat(slot[:-1], slot[-1] ^ parity)),
             self.words.eq(self.initial.payload),
             self.starved.eq(ready & loading & ~self.initial.valid),
             self.blocked.eq(active & draining & ~self.room),
@@ -122,6 +126,7 @@ class Exchanger(wiring.Component):
         with m.If(end):
             m.d.sync += [
                 slot.eq(0),
+                flushing.eq(walking & ~current & ~flushing),
                 parity.eq(~parity),
                 drained.eq(previous),
                 previous.valid.eq(current),

@@ -10,17 +10,19 @@ __all__ = ["TileWalk", "tile_layout"]
 
 
 def tile_layout(config: Config) -> data.StructLayout:
-    """A tile of up to R × C·J results. All counts are less one.
+    """A tile of up to R × C·J results, or more where ``wide``. All counts are less one.
 
     ``rows``: rows that have results. ``rounds``: slots that have results, each of up to C columns.
-    ``span``: slots that a weight's turn takes: at least 8, the adder's loop. ``last``: of the product.
+    ``span``: slots that a weight's turn takes: at least 8, the adder's loop. ``wide``: it takes more than J
+    slots, so both banks of sums: no other tile's may be in use. ``last``: of the product.
     """
-    slot_bits = (config.interleave - 1).bit_length()
+    slot_bits = config.entry_bits
     return data.StructLayout(
         {
             "rows": max(1, (config.rows - 1).bit_length()),
             "rounds": slot_bits,
             "span": slot_bits,
+            "wide": 1,
             "last": 1,
         }
     )
@@ -30,13 +32,15 @@ class TileWalk(wiring.Component):
     """Walks over the tiles of an m × n product: bands of up to C·J columns, and in each, R rows at a time.
 
     Slot s of a tile holds its columns s·C to s·C + C - 1; so the columns of an edge tile fill whole slots,
-    and slots with none are skipped down to the least span. A band takes a cycle a slot to measure, a tile
-    one more, so the walk is ahead of the array at once.
+    and slots with none are skipped down to the least span, 8. If fewer than 8 slots would be left for the
+    last band, the one before takes them too: a wide tile does not overlap with its neighbours, which costs
+    R cycles a slot, but two tiles would cost up to 7 idle slots for every k.
+
+    A band takes a cycle a slot to measure, a tile one more, so the walk is ahead of the array at once.
 
     Arguments
     ---------
     config: rows, cols, interleave.
-    least_span: fewest slots that a turn may take.
 
     Members
     -------
@@ -45,11 +49,8 @@ class TileWalk(wiring.Component):
     tiles: Out(stream of tile_layout).
     """
 
-    def __init__(self, config: Config, *, least_span: int = 8):
-        if not isinstance(least_span, int) or not 1 <= least_span <= config.interleave:
-            raise ValueError(f"Least span must be from 1 to {config.interleave}, not {least_span!r}")
+    def __init__(self, config: Config):
         self._config = config
-        self._least_span = least_span
         super().__init__(
             {
                 "start": In(1),
@@ -62,14 +63,16 @@ class TileWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         rows, cols, slots = self._config.rows, self._config.cols, self._config.interleave
+        least = self._config.least_span
         m_all, m_left, n_left = Signal.like(self.m), Signal.like(self.m), Signal.like(self.n)
-        rounds = Signal(range(slots))
         tile = self.tiles.payload
+        rounds = Signal.like(tile.rounds)
         last_rows, last_band = m_left <= rows, n_left == 0
         m.d.comb += [
             tile.rows.eq(Mux(last_rows, m_left - 1, rows - 1)),
             tile.rounds.eq(rounds),
-            tile.span.eq(Mux(rounds < self._least_span - 1, self._least_span - 1, rounds)),
+            tile.span.eq(Mux(rounds < least - 1, least - 1, rounds)),
+            tile.wide.eq(rounds >= slots),
             tile.last.eq(last_rows & last_band),
         ]
         with m.FSM():
@@ -88,7 +91,8 @@ class TileWalk(wiring.Component):
                     m.next = "TILES"
                 with m.Else():
                     m.d.sync += n_left.eq(n_left - cols)
-                    with m.If(rounds == slots - 1):
+                    # This slot is the last of the band unless what follows is too little for one.
+                    with m.If((rounds == slots - 1) & (n_left > cols * least)):
                         m.next = "TILES"
                     with m.Else():
                         m.d.sync += rounds.eq(rounds + 1)

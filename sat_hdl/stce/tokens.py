@@ -36,15 +36,13 @@ def west_token(config: Config) -> data.StructLayout:
 def north_control(config: Config) -> data.StructLayout:
     """What to do with a weight.
 
-    ``slot`` is the interleaved sum (0 to J - 1) it belongs to, ``tile`` the bank of accumulators, ``bank`` the
-    half of the group memory that holds its activations. ``first`` starts a sum at the initial accumulator
-    if ``accumulate``, else at +0.
+    ``entry`` is the sum that it belongs to, ``bank`` the half of the group memory that holds its
+    activations. ``first`` starts a sum at the initial accumulator if ``accumulate``, else at +0.
     """
     return data.StructLayout(
         {
             "valid": 1,
-            "slot": (config.interleave - 1).bit_length(),
-            "tile": 1,
+            "entry": config.entry_bits,
             "bank": 1,
             "first": 1,
             "accumulate": 1,
@@ -68,7 +66,7 @@ def exchange_control(config: Config) -> data.StructLayout:
 
     In a round, one a slot, as many places pass as rows take part; ``start`` marks the first. The first row
     takes the first place, the second row the next, and so on. ``load``: the word is an initial
-    accumulator. ``tile``: the bank of accumulators.
+    accumulator. ``entry``: the sum.
     """
     return data.StructLayout(
         {
@@ -76,8 +74,7 @@ def exchange_control(config: Config) -> data.StructLayout:
             "taken": 1,
             "start": 1,
             "load": 1,
-            "slot": (config.interleave - 1).bit_length(),
-            "tile": 1,
+            "entry": config.entry_bits,
         }
     )
 

@@ -24,7 +24,7 @@ class Uspe(wiring.Component):
     Lock-step. Tokens are registered as they come, and leave for the neighbour in the next cycle. A weight
     reads the activations whose tokens came in an earlier cycle than its own. A sum can be fetched by an
     exchange token that comes ``result_latency`` cycles after its last weight, and be added to by another
-    weight ``interleave`` ≥ 8 cycles later. An initial accumulator must come before the weight that starts
+    weight ``least_span`` = 8 cycles later. An initial accumulator must come before the weight that starts
     from it.
 
     All memories are written in one place and read by address without a clock, which every FPGA family
@@ -44,6 +44,7 @@ class Uspe(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         self._mac = Mac(format=config.format, target=config.target)
+        assert self._mac.loop_latency + 1 == config.least_span
         super().__init__(
             {
                 "west": In(west_token(config)),
@@ -96,9 +97,9 @@ class Uspe(wiring.Component):
         m.d.comb += [mac.a.eq(chosen), mac.b.eq(north_in.value)]
 
         # --- accumulators -----------------------------------------------------------------------------
-        slots = 1 << len(north.slot)
-        m.submodules.sums = sums = Memory(shape=32, depth=2 * slots, init=[])
-        m.submodules.initial = initial = Memory(shape=32, depth=2 * slots, init=[])
+        depth = 1 << len(north.entry)
+        m.submodules.sums = sums = Memory(shape=32, depth=depth, init=[])
+        m.submodules.initial = initial = Memory(shape=32, depth=depth, init=[])
         sum_write, sum_read, result = (
             sums.write_port(),
             sums.read_port(domain="comb"),
@@ -107,13 +108,13 @@ class Uspe(wiring.Component):
         initial_write, initial_read = initial.write_port(), initial.read_port(domain="comb")
         start = self._delayed(m, north, mac.acc_delay, "start")
         m.d.comb += [
-            sum_read.addr.eq(Cat(start.slot, start.tile)),
-            initial_read.addr.eq(Cat(start.slot, start.tile)),
+            sum_read.addr.eq(start.entry),
+            initial_read.addr.eq(start.entry),
             mac.acc.eq(Mux(start.first, Mux(start.accumulate, initial_read.data, 0), sum_read.data)),
         ]
         end = self._delayed(m, start, mac.loop_latency, "end")
         m.d.comb += [
-            sum_write.addr.eq(Cat(end.slot, end.tile)),
+            sum_write.addr.eq(end.entry),
             sum_write.data.eq(mac.o),
             sum_write.en.eq(end.valid),
         ]
@@ -123,11 +124,10 @@ class Uspe(wiring.Component):
         token, word = exchange_in.control, exchange_in.word
         done = Signal()
         take = Signal()
-        address = Cat(token.slot, token.tile)
         m.d.comb += [
             take.eq(token.valid & ~token.taken & (token.start | ~done)),
-            result.addr.eq(address),
-            initial_write.addr.eq(address),
+            result.addr.eq(token.entry),
+            initial_write.addr.eq(token.entry),
             initial_write.data.eq(word),
             initial_write.en.eq(take & token.load),
             self.exchange_out.eq(
@@ -136,7 +136,7 @@ class Uspe(wiring.Component):
                     token.taken | take,
                     token.start,
                     token.load,
-                    address,
+                    token.entry,
                     Mux(take, result.data, word),
                 )
             ),
