@@ -116,16 +116,17 @@ def inline_svg(draw: Callable[[Axes, Sequence[Run]], None], runs: Sequence[Run],
 
     The same runs give the same text.
     """
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": draw.__name__,
-        "text.color": _INK,
-        "axes.labelcolor": _INK,
-        "axes.edgecolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-    }
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": draw.__name__,
+            "text.color": _INK,
+            "axes.labelcolor": _INK,
+            "axes.edgecolor": _INK,
+            "xtick.color": _INK,
+            "ytick.color": _INK,
+        }
+    ):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         figure.patch.set_visible(False)
         ax = figure.subplots()

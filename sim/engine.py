@@ -34,8 +34,8 @@ class RtlEngine:
 
     def __init__(self, device: Device, check: bool = True):
         self.operand = device.config.operand_format
-        self.cycles = dict.fromkeys(STAGES, 0)
-        self.macs = dict.fromkeys(STAGES, 0)
+        self.cycles: dict[str, int] = dict.fromkeys(STAGES, 0)
+        self.macs: dict[str, int] = dict.fromkeys(STAGES, 0)
         self.mismatch: str | None = None
         self._device = device
         self._golden = GoldenEngine(self.operand) if check else None

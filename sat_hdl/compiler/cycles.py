@@ -4,8 +4,6 @@ from sat_hdl.compiler.product import Product
 
 __all__ = ["product_cycles"]
 
-#: A weight's turn takes at least so many slots: the adder's loop.
-_LEAST_SPAN = 8
 #: From a sum's last weight to the exchange that may fetch it, and the array's edge.
 _RESULT_LATENCY, _EDGE_LATENCY = 10, 2
 
@@ -13,7 +11,7 @@ _RESULT_LATENCY, _EDGE_LATENCY = 10, 2
 def product_cycles(product: Product, *, accumulate: bool = False) -> int:
     """Cycles of ``product``, from the first operand in to the last result out, if no stream stalls.
 
-    A tile takes kept · span cycles, where span is its slots, at least 8. Its results leave, one a row and
+    A tile takes kept · span cycles, where span is its slots, at least the adder's loop. Its results leave, one a row and
     slot, while others compute; two banks of accumulators take turns, so with short chains the exchange sets
     the pace. Exact for binary16 operands where tiles compute for longer than their exchange takes; an estimate
     elsewhere (within a tenth, and a few cycles).
@@ -27,7 +25,7 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
     total = exchange = span = 0
     for band in product.bands():
         slots = -(-(band.stop - band.start) // config.cols)
-        span = max(slots, _LEAST_SPAN)
+        span = max(slots, config.least_span)
         compute = product.kept * span
         for tiles, rows in ((full, config.rows), (1 if rest else 0, rest)):
             if tiles == 0:
