@@ -11,10 +11,11 @@ _RESULT_LATENCY, _EDGE_LATENCY = 10, 2
 def product_cycles(product: Product, *, accumulate: bool = False) -> int:
     """Cycles of ``product``, from the first operand in to the last result out, if no stream stalls.
 
-    A tile takes kept · span cycles, where span is its slots, at least the adder's loop. Its results leave, one a row and
-    slot, while others compute; two banks of accumulators take turns, so with short chains the exchange sets
-    the pace. Exact for binary16 operands where tiles compute for longer than their exchange takes; an estimate
-    elsewhere (within a tenth, and a few cycles).
+    A tile takes kept · span cycles, where span is its slots, at least the adder's loop. Its results leave,
+    one a row and slot, while others compute; two banks of accumulators take turns, so with short chains the
+    exchange sets the pace. A tile of more than J slots takes both banks and overlaps with no other. Exact for
+    binary16 operands where tiles of up to J slots compute for longer than their exchange takes; an estimate
+    elsewhere (within 15 %, and a few cycles).
 
     Arguments
     ---------
