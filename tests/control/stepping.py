@@ -1,0 +1,97 @@
+"""A part of the control by itself, stepped cycle by cycle: for protocols that are not streams."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from amaranth.lib import data
+
+from sat_hdl.config import Config
+from sat_hdl.control.tiles import tile_layout
+from sat_hdl.sim.fast import Simulation
+
+
+class Part:
+    """Component ``name`` of a bundle."""
+
+    def __init__(self, sim: Simulation, name: str):
+        self._sim, self._name = sim, name
+        sim.reset()
+
+    def set(self, **values: int):
+        for port, value in values.items():
+            self._sim.set(f"{self._name}__{port}", int(value))
+
+    def get(self, port: str) -> int:
+        return self._sim.get(f"{self._name}__{port}")
+
+    def step(self):
+        self._sim.step()
+
+    def start(self, **values: int):
+        """A cycle with ``start``, and what it takes."""
+        self.set(start=1, **values)
+        self.step()
+        self.set(start=0, **dict.fromkeys(values, 0))
+
+    def offer(
+        self, stream: str, items: Sequence[int], position: int, rng: random.Random, stall: float
+    ) -> bool:
+        """Offers the next item, or nothing with the probability ``stall`` (then the payload is random).
+        Returns whether it is on offer."""
+        width = self._sim.ports[f"{self._name}__{stream}__payload"][1]
+        offered = position < len(items) and rng.random() >= stall
+        payload = items[position] if offered else rng.getrandbits(width)
+        self.set(**{f"{stream}__valid": offered, f"{stream}__payload": payload})
+        return offered
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Counts, not less one."""
+
+    rows: int
+    slots: int
+    last: bool
+    least: int = 8
+
+    @property
+    def span(self) -> int:
+        return max(self.least, self.slots)
+
+    def word(self, config: Config) -> int:
+        return bits(
+            tile_layout(config),
+            rows=self.rows - 1,
+            rounds=self.slots - 1,
+            span=self.span - 1,
+            wide=self.slots > config.interleave,
+            last=self.last,
+        )
+
+
+def tiles_of(config: Config, m: int, n: int) -> list[Tile]:
+    """What a walk over an m × n product gives, by counting columns and slots one by one."""
+    slots_left = len(range(0, n, config.cols))
+    bands = []
+    while slots_left:
+        # A band too small to keep the adder busy joins the one before.
+        slots = slots_left if slots_left < config.interleave + 8 else config.interleave
+        bands.append(slots)
+        slots_left -= slots
+    heights = [min(config.rows, m - top) for top in range(0, m, config.rows)]
+    tiles = [(rows, slots) for slots in bands for rows in heights]
+    return [Tile(rows, slots, i == len(tiles) - 1) for i, (rows, slots) in enumerate(tiles)]
+
+
+def entry_of(config: Config, slot: int, parity: int) -> int:
+    """Where slot ``slot`` of a tile in bank ``parity`` keeps its sum."""
+    return slot ^ parity << (config.entry_bits - 1)
+
+
+def bits(layout: data.StructLayout, **values: int) -> int:
+    return sum(int(value) << layout[name].offset for name, value in values.items())
+
+
+def fields(layout: data.StructLayout, word: int) -> dict[str, int]:
+    return {name: word >> field.offset & ((1 << field.width) - 1) for name, field in layout}

@@ -1,0 +1,120 @@
+"""The sequencer of weights: order, flags and indices against nested loops, under random stalls."""
+
+import random
+
+import pytest
+
+from sat_hdl.config import Config
+from sat_hdl.control.compute import Sequencer
+from sat_hdl.layouts import pair_layout
+from sat_hdl.sim.bundle import Bundle
+from sat_hdl.sim.fast import Simulation
+from sat_hdl.stce.tokens import north_control
+
+from .stepping import Part, bits, entry_of, fields, tiles_of
+
+CONFIGS = {
+    "r2c1": Config(rows=2, cols=1),
+    "r1c2_m4_j11": Config(rows=1, cols=2, max_m=4, interleave=11),
+    "r1c1_m16_j16": Config(rows=1, cols=1, max_m=16, interleave=16),
+}
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    with Simulation(Bundle({name: Sequencer(config) for name, config in CONFIGS.items()})) as sim:
+        yield sim
+
+
+def turns(config, tiles, k, keep, group, bank, parity):
+    """One entry a cycle that a step takes: None for a bubble, else what must go to the array; and whether it
+    ends a group, a tile."""
+    for tile in tiles:
+        for start in range(0, k, group):
+            length = min(group, k - start)
+            kept = min(keep, length)
+            for j in range(kept):
+                for slot in range(tile.span):
+                    end_of_group = j == kept - 1 and slot == tile.span - 1
+                    end_of_tile = end_of_group and start + length == k
+                    token = None
+                    if slot < tile.slots:
+                        token = {
+                            "valid": 1,
+                            "entry": entry_of(config, slot, parity),
+                            "bank": bank,
+                            "first": int(start == 0 and j == 0),
+                            "kept": j,
+                            "final": int(j == kept - 1 and start + length == k),
+                        }
+                    yield token, end_of_group, end_of_tile
+            bank ^= 1
+        parity ^= 1
+
+
+@pytest.mark.parametrize("stall", [0, 0.2, 0.7])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_sequence(simulation, name, stall):
+    config = CONFIGS[name]
+    rng = random.Random(f"{name} {stall}")
+    part = Part(simulation, name)
+    bank = parity = 0
+    tile_slots = config.cols * config.interleave
+    pair = pair_layout(config)
+    for group in config.group_lengths():
+        for keep in {1, group // 2, group - 1, group}:
+            k = rng.choice([1, group - 1, group, group + 1, 2 * group + rng.randint(1, group)])
+            n = rng.choice([1, tile_slots - 1, tile_slots, tile_slots + 1, tile_slots + 9 * config.cols])
+            tiles = tiles_of(config, 2 * config.rows, n)
+            accumulate = rng.randint(0, 1)
+            want = list(turns(config, tiles, k, keep, group, bank, parity))
+            weights = [rng.getrandbits(pair.size * config.cols) for token, *_ in want if token]
+            words = [tile.word(config) for tile in tiles]
+            part.start(k=k, keep=keep, group=group, accumulate=accumulate)
+            taken = tile = position = 0
+            granted = to_grant = 0
+            for _ in range(60 * len(want) + 100):
+                if position == len(want):
+                    break
+                grant = to_grant < len(tiles) and granted < 2 and rng.random() >= stall
+                filled = rng.random() >= stall
+                part.set(grant=grant, filled=filled)
+                offered = part.offer("weights", weights, taken, rng, stall)
+                # The exchanger grants a tile only when it has seen it, so the stream has it too.
+                part.set(tiles__valid=tile < len(tiles), tiles__payload=words[tile])
+                token, end_of_group, end_of_tile = want[position]
+                ready = granted > 0 and filled
+                step = ready and (offered or token is None)
+                assert part.get("weights__ready") == (ready and token is not None)
+                control = fields(north_control(config), part.get("control"))
+                assert control["valid"] == (step and token is not None)
+                assert part.get("release") == (step and end_of_group)
+                assert part.get("tiles__ready") == (step and end_of_tile)
+                assert part.get("starved") == (granted > 0 and not step)
+                assert part.get("blocked") == (granted == 0)
+                assert part.get("final") == (control["valid"] and token["final"])
+                if control["valid"]:
+                    assert control == {key: control[key] for key in control} | {
+                        key: token[key] for key in ("entry", "bank", "first")
+                    } | {"accumulate": accumulate}
+                    sent = part.get("north")
+                    for c in range(config.cols):
+                        lane = fields(pair, weights[taken] >> (c * pair.size))
+                        index = token["kept"] if keep == group else lane["index"]
+                        want_lane = bits(pair, value=lane["value"], index=index)
+                        assert sent >> (c * pair.size) & ((1 << pair.size) - 1) == want_lane
+                    taken += 1
+                position += step
+                if step and end_of_group:
+                    bank ^= 1
+                if step and end_of_tile:
+                    parity ^= 1
+                    tile += 1
+                granted += grant - (step and end_of_tile)
+                to_grant += grant
+                part.step()
+                if tile == len(tiles):
+                    part.set(tiles__valid=0)
+                    break
+            assert position == len(want), f"stuck at {position} of {len(want)}"
+            part.set(grant=0, weights__valid=0)

@@ -1,0 +1,142 @@
+"""The exchanger against a list of its passes: which places come, when they may, what they carry."""
+
+import random
+from collections import deque
+from dataclasses import dataclass
+
+import pytest
+
+from sat_hdl.config import Config
+from sat_hdl.control.exchange import Exchanger
+from sat_hdl.sim.bundle import Bundle
+from sat_hdl.sim.fast import Simulation
+from sat_hdl.stce.tokens import exchange_control
+
+from .stepping import Part, Tile, entry_of, fields, tiles_of
+
+RESULT_LATENCY = 10
+CONFIGS = {
+    "r2c1": Config(rows=2, cols=1),
+    "r1c1_j9": Config(rows=1, cols=1, interleave=9),
+    "r3c1_j11": Config(rows=3, cols=1, interleave=11),
+    "r2c1_j16": Config(rows=2, cols=1, interleave=16),
+}
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    parts = {name: Exchanger(config, result_latency=RESULT_LATENCY) for name, config in CONFIGS.items()}
+    with Simulation(Bundle(parts)) as sim:
+        yield sim
+
+
+@dataclass
+class Place:
+    """What a cycle of a pass does. ``place`` None: the pass has nothing to do and takes one cycle."""
+
+    place: tuple[int, int] | None  # slot and row
+    parity: int
+    load: bool = False
+    issue: bool = False
+    grant: bool = False
+    ends: bool = False
+
+
+def passes(config: Config, tiles: list[Tile], accumulate: bool, parity: int) -> list[Place]:
+    """Tile p's results leave with the accumulators of tile p + 2; a wide tile is alone in both banks."""
+    found = []
+    previous = drained = None
+
+    def one(load: Tile | None):
+        nonlocal previous, drained, parity
+        loaded = load if accumulate else None
+        takers = [tile for tile in (loaded, drained) if tile]
+        if not takers:
+            found.append(Place(None, parity))
+        for slot in range(max((tile.slots for tile in takers), default=0)):
+            for row in range(max(tile.rows for tile in takers)):
+                inside = [
+                    tile is not None and slot < tile.slots and row < tile.rows for tile in (loaded, drained)
+                ]
+                found.append(Place((slot, row), parity, load=inside[0], issue=inside[1]))
+        found[-1].ends, found[-1].grant = True, load is not None
+        previous, drained, parity = load, previous, 1 - parity
+
+    for tile in tiles:
+        alone = tile.slots > config.interleave or (previous and previous.slots > config.interleave)
+        if alone and (previous or drained):
+            one(None)
+            one(None)
+        one(tile)
+    while previous or drained:
+        one(None)
+    return found
+
+
+@pytest.mark.parametrize("accumulate", [0, 1])
+@pytest.mark.parametrize("stall", [0, 0.3, 0.8])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_passes(simulation, name, stall, accumulate):
+    config = CONFIGS[name]
+    rng = random.Random(f"{name} {stall} {accumulate}")
+    part = Part(simulation, name)
+    parity = 0
+    full = config.interleave
+    for m, n in [(1, 1), (config.rows, full), (2 * config.rows + 1, full - 1), (1, 3 * full),
+                 (3 * config.rows, full + 7), (config.rows + 1, 2 * full + 1), (2, 2 * full + 8)]:  # fmt: skip
+        tiles = tiles_of(config, m, n)
+        want = passes(config, tiles, bool(accumulate), parity)
+        initial = [rng.getrandbits(32) for place in want if place.load]
+        words = [tile.word(config) for tile in tiles]
+        part.start(accumulate=accumulate)
+        finals: deque[int] = deque()  # cycles of `final` not fetched yet
+        computing = deque()  # slots of granted tiles that are still to be computed
+        taken = tile = position = 0
+        for now in range(100 * len(want) + 1000):
+            if position == len(want):
+                break
+            final = bool(computing) and rng.random() >= stall
+            room = rng.random() >= stall
+            part.set(final=final, room=room, tiles__valid=tile < len(tiles), tiles__payload=(*words, 0)[tile])
+            offered = part.offer("initial", initial, taken, rng, stall)
+            place = want[position]
+            fetched = bool(finals) and finals[0] + RESULT_LATENCY <= now
+            may = not place.issue or (room and (place.place[1] > 0 or fetched))
+            step = place.place is not None and may and (not place.load or offered)
+            done = step or place.place is None
+            control = fields(exchange_control(config), part.get("control"))
+            assert control["valid"] == step
+            assert part.get("initial__ready") == (place.load and may)
+            assert part.get("starved") == (place.load and may and not offered)
+            assert part.get("blocked") == (place.issue and not room)
+            assert part.get("issue") == (step and place.issue)
+            assert part.get("grant") == part.get("tiles__ready") == (done and place.grant)
+            assert part.get("busy") == 1
+            if step:
+                slot, row = place.place
+                assert (control["start"], control["load"], control["taken"]) == (row == 0, place.load, 0)
+                assert control["entry"] == entry_of(config, slot, place.parity)
+                if place.load:
+                    assert part.get("words") == initial[taken]
+                    taken += 1
+                if place.issue and row == 0:
+                    finals.popleft()
+            if final:
+                computing.popleft()
+                finals.append(now)
+            if done and place.grant:
+                computing.extend([tile] * tiles[tile].slots)
+                tile += 1
+            position += done
+            part.step()
+        assert position == len(want), f"stuck at {position} of {len(want)}, m = {m}, n = {n}"
+        part.set(final=0, initial__valid=0)
+        assert part.get("busy") == 0
+        assert not finals and not computing
+        parity ^= len(tiles) % 2
+
+
+@pytest.mark.parametrize("latency", [0, "9"])
+def test_illegal_latency_is_refused(latency):
+    with pytest.raises(ValueError, match=f"^Result latency must be a positive integer, not {latency!r}$"):
+        Exchanger(Config(), result_latency=latency)

@@ -1,0 +1,72 @@
+"""The walk over the tiles: every small shape, against counting columns and slots one by one."""
+
+import random
+
+import pytest
+
+from sat_hdl.config import Config
+from sat_hdl.control.tiles import TileWalk
+from sat_hdl.sim.bundle import Bundle
+from sat_hdl.sim.fast import Simulation
+
+from .stepping import Part, tiles_of
+
+CONFIGS = {
+    "r1c1": Config(rows=1, cols=1),
+    "r2c1_j9": Config(rows=2, cols=1, interleave=9),
+    "r3c5": Config(rows=3, cols=5),
+    "r2c3_j16": Config(rows=2, cols=3, interleave=16),
+    "r8c8": Config(),
+}
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    with Simulation(Bundle({name: TileWalk(config) for name, config in CONFIGS.items()})) as sim:
+        yield sim
+
+
+def walk(part: Part, m: int, n: int, count: int, rng: random.Random, stall: float) -> list[int]:
+    """The first ``count`` tiles of a walk, and one more if it wrongly comes."""
+    part.start(m=m, n=n)
+    tiles, idle = [], 0
+    while len(tiles) <= count and idle < 60:
+        ready = rng.random() >= stall
+        part.set(tiles__ready=ready)
+        if part.get("tiles__valid") and ready:
+            tiles.append(part.get("tiles__payload"))
+            idle = -1
+        idle += ready
+        part.step()
+    part.set(tiles__ready=0)
+    return tiles
+
+
+@pytest.mark.parametrize("stall", [0, 0.5])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_small_shape(simulation, name, stall):
+    config = CONFIGS[name]
+    part, rng = Part(simulation, name), random.Random(5)
+    tile = config.cols * config.interleave
+    ns = (
+        range(1, 3 * tile + 2)
+        if tile <= 16
+        else [*range(1, 3 * tile, config.cols), *range(tile - 2, tile + 3)]
+    )
+    for m in {1, 2, config.rows, config.rows + 1, 2 * config.rows, 3 * config.rows + 1}:
+        for n in {*ns, tile + 7 * config.cols, tile + 7 * config.cols + 1, 2 * tile + 1}:
+            want = [tile.word(config) for tile in tiles_of(config, m, n)]
+            assert walk(part, m, n, len(want), rng, stall) == want, (m, n)
+
+
+def test_the_largest_shape_begins(simulation):
+    """Counts of 24 bits: tiles of 2**24 - 1 rows and columns are cut without overflow."""
+    config, part = CONFIGS["r8c8"], Part(simulation, "r8c8")
+    limit = (1 << config.dim_bits) - 1
+    part.start(m=limit, n=limit)
+    part.set(tiles__ready=1)
+    first = tiles_of(config, 9, 1000)[0].word(config)
+    for _ in range(9 + 200):
+        if part.get("tiles__valid"):
+            assert part.get("tiles__payload") == first
+        part.step()
