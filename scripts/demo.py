@@ -24,9 +24,10 @@ from demo_report import STAGES, TOTAL, Results, render, speedup
 from rich.console import Console
 from rich.table import Table
 
+from sat_hdl.cli.errors import status_and_sentence
 from sat_hdl.cli.output import atomic_file
+from sat_hdl.config import ConfigError
 
-ROOT = Path(__file__).parent.parent
 BOARD = "ulx3s-85f"
 
 
@@ -204,8 +205,12 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("demo: interrupted.", file=sys.stderr)
         return 130
-    except (DemoError, OSError, ValueError) as error:
+    except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except (ConfigError, OSError) as error:
+        known = status_and_sentence(error)
+        print(f"demo: {known[1] if known else error}", file=sys.stderr)
         return 1
     console.print(summary(results))
     for title, run in (("Dense", results.dense), ("BDWP 2:8", results.bdwp)):
@@ -221,4 +226,6 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # The steps are in sessions of their own: whoever ends the demo must have them ended too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())
