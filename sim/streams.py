@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from cocotb.handle import HierarchyObject
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from sat_hdl.sim.run import NONE, ProtocolError, SimulationTimeout, Stall
@@ -12,7 +11,7 @@ from sat_hdl.sim.run import NONE, ProtocolError, SimulationTimeout, Stall
 __all__ = ["reset", "stream_get", "stream_put"]
 
 
-async def reset(dut: HierarchyObject, cycles: int = 2):
+async def reset(dut: Any, cycles: int = 2):
     """Holds ``rst`` for some cycles of ``clk`` with every stream of ``dut`` idle."""
     for handle in dut:
         if handle._name.endswith(("__valid", "__ready")):
@@ -26,12 +25,12 @@ async def reset(dut: HierarchyObject, cycles: int = 2):
     dut.rst.value = 0
 
 
-def _signal(dut: HierarchyObject, stream: str, part: str) -> Any:
+def _signal(dut: Any, stream: str, part: str) -> Any:
     return getattr(dut, f"{stream}__{part}")
 
 
 async def stream_put(
-    dut: HierarchyObject, stream: str, beats: Iterable[int], *, stall: Stall = NONE, timeout: int = 10_000
+    dut: Any, stream: str, beats: Iterable[int], *, stall: Stall = NONE, timeout: int = 10_000
 ):
     """Offers ``beats``, as integers, in order.
 
@@ -70,7 +69,7 @@ async def stream_put(
 
 
 async def stream_get(
-    dut: HierarchyObject, stream: str, count: int, *, stall: Stall = NONE, timeout: int = 10_000
+    dut: Any, stream: str, count: int, *, stall: Stall = NONE, timeout: int = 10_000
 ) -> list[int]:
     """Takes ``count`` beats and returns them as integers. What is on offer must stay until it is taken.
 

@@ -162,7 +162,7 @@ class Accumulate(wiring.Component):
         zero16 = quads[0] & quads[1] & quads[2] & quads[3]
         zero8 = quads[0] & quads[1] & (~(quads[2] & quads[3]) | (quads[4] & quads[5]))
         if exact:
-            shift16, room = zero16, None
+            shift16, room = zero16, d_exp
             e_zero8 = rank(zero8, "e_zero8")
         else:
             # Gradual underflow: no shift takes the exponent below 1. `room` is what remains.
@@ -178,7 +178,8 @@ class Accumulate(wiring.Component):
             e_negzero = rank(d_negzero, "e_negzero")
         else:
             e_negzero = rank(~value.any() & d_sub, "e_negzero")
-            e_overflow = rank((d_exp == BINARY32.exp_max - 1) & value[-1], "e_overflow")
+        # A sum that carries out of the largest exponent; the exact product is too small to bring that about.
+        e_overflow = rank((d_exp == BINARY32.exp_max - 1) & value[-1], "e_overflow")
 
         # --- F: normalise by 8 and 4 ------------------------------------------------------------------
         shift8 = e_zero8 if exact else e_zero8 & room[3:].any()
@@ -236,8 +237,7 @@ class Accumulate(wiring.Component):
         with m.If((zero | f_negzero) if exact else f_negzero):
             m.d.sync += out_sign.eq(0)
         if not exact:
-            f_overflow = rank(e_overflow, "f_overflow")
-            with m.If(f_overflow):
+            with m.If(rank(e_overflow, "f_overflow")):
                 m.d.sync += out_frac.eq(0)
         m.d.comb += self.o.eq(Cat(out_frac, out_exp, out_sign))
         return m

@@ -105,18 +105,18 @@ def _product(
     from sat_hdl.compiler.product import Product
     from sat_hdl.sim.golden import matmul, sparse_matmul
 
-    keep, group = sparsity or (None, None)
-    product = Product(config=config, m=a.shape[0], k=a.shape[1], n=b.shape[1], keep=keep, group=group)
-    values, indices, pruning = b, None, {"cycles": 0, "bit_exact": True}
-    if sparsity is not None:
-        values, indices, pruning = prune_matrix(b, sparsity, 0, config, backend)
     operand = config.operand_format
     if sparsity is None:
+        keep = group = None
+        values, indices, pruning = b, None, {"cycles": 0, "bit_exact": True}
         golden = matmul(a, b, acc=acc, operand=operand)
     else:
+        keep, group = sparsity
+        values, indices, pruning = prune_matrix(b, sparsity, 0, config, backend)
         golden = sparse_matmul(
             a, values, indices, k=a.shape[1], keep=keep, group=group, acc=acc, operand=operand
         )
+    product = Product(config=config, m=a.shape[0], k=a.shape[1], n=b.shape[1], keep=keep, group=group)
     if backend is Backend.golden:
         unknown = dict.fromkeys(("cycles", "prune_cycles", "utilization", "bit_exact"))
         return golden, {"macs": product.macs} | unknown

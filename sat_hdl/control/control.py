@@ -1,6 +1,6 @@
 """Runs products on the array: checks a job, walks its tiles, counts cycles."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -178,4 +178,4 @@ class Control(wiring.Component):
 
 
 def _is_one_of(value, constants):
-    return sum((value == constant for constant in constants[1:]), start=value == constants[0]).bool()
+    return Cat(value == constant for constant in constants).any()

@@ -85,10 +85,10 @@ def sgd_momentum(
     :func:`overflowed`.
     """
     w, v = _float32("Weights", w), _float32("Momentum", v)
-    lr, momentum, weight_decay = np.float32(lr), np.float32(momentum), np.float32(weight_decay)
+    lr32, momentum32, decay32 = np.float32(lr), np.float32(momentum), np.float32(weight_decay)
     with np.errstate(all="ignore"):
         g = unscale(gradient, inv_scale)
-        g = g + weight_decay * w
-        v = momentum * v + g
-        w = w - lr * v
+        g = g + decay32 * w
+        v = momentum32 * v + g
+        w = w - lr32 * v
     return canonicalize(w), canonicalize(v)

@@ -5,9 +5,9 @@ from typing import Protocol
 import numpy as np
 
 from sat_hdl.sim.golden import product
-from sat_hdl.sim.golden import prune as selection
 from sat_hdl.sim.golden.formats import operand_format
 from sat_hdl.sim.golden.prune import Pruned
+from sat_hdl.sim.golden.prune import prune as select
 
 __all__ = ["STAGES", "Engine", "GoldenEngine"]
 
@@ -59,7 +59,7 @@ class GoldenEngine:
 
     def __init__(self, operand: str = "fp16"):
         self.operand = operand_format(operand).name
-        self.macs = dict.fromkeys(STAGES, 0)
+        self.macs: dict[str, int] = dict.fromkeys(STAGES, 0)
 
     def matmul(
         self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
@@ -87,4 +87,4 @@ class GoldenEngine:
         return y
 
     def prune(self, w: np.ndarray, keep: int, group: int, axis: int, stage: str = "prune") -> Pruned:
-        return selection.prune(w, keep, group, axis)
+        return select(w, keep, group, axis)

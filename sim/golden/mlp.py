@@ -129,6 +129,7 @@ class Mlp:
         """Operands (batch, inputs) → float32 logits (batch, classes), and the tape for :meth:`backward`."""
         tape = Tape([], [])
         last = len(self.weights) - 1
+        y = np.empty((len(x), 0), np.float32)
         for number, (copy, bias, pruned) in enumerate(zip(self.copies, self.biases, self.ff)):
             tape.inputs.append(x)
             acc = np.broadcast_to(bias, (len(x), len(bias)))
