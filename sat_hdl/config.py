@@ -61,7 +61,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         require(self.max_m in (2, 4, 8, 16), f"`max_m` must be 2, 4, 8 or 16, not {self.max_m!r}.")
         _integer("interleave", self.interleave, self.least_span, 16)
         require(
-            self.operand_format in OPERAND_FORMATS,
+            self.operand_format in list(OPERAND_FORMATS),  # a list takes values that can't be hashed
             f"`operand_format` must be one of {', '.join(OPERAND_FORMATS)}, not {self.operand_format!r}.",
         )
         _integer("sore_lanes", self.sore_lanes, 1, 64)
@@ -161,7 +161,7 @@ def load(path: str | Path) -> Config:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        text = str(error)
+        text = str(error).removesuffix(".")  # of a check above, which msgspec passes on as its own
         if "unknown field" in text:
             text += f"; the keys are {', '.join(Config.__struct_fields__)}"
         raise ConfigError(f"{path}: {text}.") from None
