@@ -93,7 +93,7 @@ class Accumulate(wiring.Component):
         a_pspecial, a_pnan = rank(p.special, "a_pspecial"), rank(p.nan, "a_pnan")
         a_ones = rank(Cat(exp[:4].all(), exp[4:].all()), "a_ones")
         # -0 + (+0) is +0. Elsewhere the sign falls out of the sum.
-        a_negzero = rank(sign & ~p.sign & p.zero & ~acc[:31].any(), "a_negzero") if exact else None
+        a_pluszero = rank(p.zero & ~p.sign, "a_pluszero") if exact else None
 
         # --- B: the larger exponent wins; swap; align by 16 -------------------------------------------
         swap = a_diff[8]  # acc has the larger exponent
@@ -119,7 +119,9 @@ class Accumulate(wiring.Component):
         b_sub = rank(a_psign ^ a_asign, "b_sub")
         b_sign = rank(Mux(swap & ~a_pspecial, a_asign, a_psign), "b_sign", reset=nan)
         b_other = rank(Mux(swap, a_psign, a_asign), "b_other")
-        b_negzero = rank(a_negzero, "b_negzero") if exact else None
+        if exact:
+            acc_negzero = a_asign & ~Cat(a_asig[:23], a_aexp).any()
+            b_negzero = rank(a_pluszero & acc_negzero, "b_negzero")
 
         # --- C: align by 8 and 4 ----------------------------------------------------------------------
         by8 = Mux(b_amount[3], b_small >> 8, b_small)
