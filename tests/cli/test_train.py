@@ -146,7 +146,9 @@ def test_methods(run, samples, tmp_path, fake, method):
     assert result["sparsity"] == ("dense" if method == "dense" else "2:8")
     assert any(result["sparse_layers"]["ff"]) == (method in ("bdwp", "srste"))
     assert any(result["sparse_layers"]["bp"]) == (method in ("bdwp", "sdgp", "sdwp"))
-    assert bool(result["cycles"]["prune"]) == (method != "dense")
+    cycles = result["cycles"]
+    assert bool(cycles["prune"]) == (method != "dense")
+    assert cycles["total"] == sum(cycles[stage] for stage in ("ff", "bp", "wu", "prune"))
 
 
 def test_for_people(run, samples, tmp_path, fake):
