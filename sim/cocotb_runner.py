@@ -120,7 +120,9 @@ def _published(text: str, top: str) -> str:
     if found is None:
         raise ValueError(f"The Verilog must have a module {top!r}")
     ports = re.findall(r"^\s*(?:input|output)\s+(?:\[[^]]*\]\s+)?(\S+?)\s*;", found[0], re.M)
-    lines = [f'public_flat_rw -module "{top}" -var "{port}"' for port in ports]
+    # A port that is a keyword, like `initial`, is written with a backslash that is not part of its name.
+    names = [port.lstrip("\\") for port in ports]
+    lines = [f'public_flat_rw -module "{top}" -var "{name}"' for name in names]
     return "\n".join(["`verilator_config", *lines, ""])
 
 
