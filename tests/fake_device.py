@@ -37,7 +37,9 @@ class FakeDevice:
         self.corrupt("product", y)
         cycles = product_cycles(product, accumulate=acc is not None)
         self.products.append((shape, sparsity, cycles))
-        return SimpleNamespace(y=y, cycles=cycles, macs=product.macs)
+        return SimpleNamespace(
+            y=y, cycles=cycles, macs=product.macs, busy=cycles, input_stalls=0, output_stalls=0
+        )
 
     def prune(self, w, sparsity):
         assert w.dtype == np.uint16
