@@ -155,7 +155,7 @@ def test_refusals_between_products(design, stall, seed):
 
 
 def tile_cycles(job: Job, stce: Stce) -> int:
-    """The formula in ProductCore's description, for products that it covers."""
+    """The formula in ProductCore's description, for the products that it covers."""
     product, config = job.product, job.product.config
     turns = [
         (min(config.rows, product.m - top), -(-(band.stop - band.start) // config.cols))
@@ -241,6 +241,7 @@ def test_utilisation(default, sparsity, seed):
         job = make_job(config, m, 256 * group // keep, n, sparsity, rng=rng)
         report = check(sim, config, [job])[0]
         assert job.product.macs / (report["cycles"] * 64) >= 0.95
+        assert report["cycles"] == tile_cycles(job, Stce(config))
         assert report["busy"] == config.interleave * 256 * (m // 8) * (n // 64)
 
 
