@@ -21,7 +21,7 @@ async def play(dut):
         await RisingEdge(dut.clk)
         dut.rst.value = 0
     await RisingEdge(dut.clk)
-    expected = {port: dict(map(tuple, rows)) for port, rows in plan.outputs.items()}
+    expected = {port: {cycle: value for cycle, value in rows} for port, rows in plan.outputs.items()}
     for cycle in range(len(next(iter(plan.inputs.values())))):
         for port, values in plan.inputs.items():
             getattr(dut, port).value = values[cycle]
