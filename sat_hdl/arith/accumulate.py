@@ -119,9 +119,8 @@ class Accumulate(wiring.Component):
         b_sub = rank(a_psign ^ a_asign, "b_sub")
         b_sign = rank(Mux(swap & ~a_pspecial, a_asign, a_psign), "b_sign", reset=nan)
         b_other = rank(Mux(swap, a_psign, a_asign), "b_other")
-        if exact:
-            acc_negzero = a_asign & ~Cat(a_asig[:23], a_aexp).any()
-            b_negzero = rank(a_pluszero & acc_negzero, "b_negzero")
+        acc_negzero = a_asign & ~Cat(a_asig[:23], a_aexp).any()
+        b_negzero = rank(a_pluszero & acc_negzero, "b_negzero") if exact else None
 
         # --- C: align by 8 and 4 ----------------------------------------------------------------------
         by8 = Mux(b_amount[3], b_small >> 8, b_small)
