@@ -34,8 +34,8 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
             exchange = slots * rows
             if total == 0:
                 # The first group of activations, and the first accumulators.
-                group = min(product.k, product.job["group"])
-                total += max(group - 1, exchange - 1 if accumulate else 0)
+                beats = -(-min(product.k, product.job["group"]) // config.west_elements)
+                total += max(beats - 1, exchange - 1 if accumulate else 0)
             # A bank's tile computes, waits for its first sums and is exchanged, then the next; two banks do so.
             alone = compute - span + _RESULT_LATENCY + exchange + 3
             if slots > config.interleave:
