@@ -16,7 +16,7 @@ setup:
 	@$(PYTHON) scripts/setup.py
 
 demo: setup
-	@$(VENV)/python scripts/demo
+	@$(VENV)/python scripts/demo.py
 
 test: setup
 	@$(PYTEST) -n 2 -m "not slow" $(ARGS)

@@ -42,7 +42,7 @@ BOARDS = {
             target=Target(size="85f", speed="6"),
             preset="ulx3s-85f",
             input_mhz=25,
-            clock_mhz=80,
+            clock_mhz=60,
             baud=1_000_000,
             reset_button=("button_fire", 0),
         ),

@@ -62,10 +62,25 @@ class Sequencer(wiring.Component):
         config = self._config
         k, k_left = Signal.like(self.k), Signal.like(self.k)
         keep, group, accumulate = Signal.like(self.keep), Signal.like(self.group), Signal()
+        # What holds after this group is worked out while it lasts, which is at least 8 cycles. A short last group
+        # keeps min(N, its length).
+        k_after, last_after, only_group, last_group = Signal.like(k), Signal(), Signal(), Signal()
+        turns_after, turns_only, turns = (
+            Signal.like(keep, name=f"turns{n}") for n in ("_after", "_only", "")
+        )
+        m.d.sync += [
+            k_after.eq(k_left - group),
+            last_after.eq(k_after <= group),
+            turns_after.eq(Mux(k_after < keep, k_after, keep)),
+            only_group.eq(k <= group),
+            turns_only.eq(Mux(k < keep, k, keep)),
+        ]
         with m.If(self.start):
             m.d.sync += [
                 k.eq(self.k),
                 k_left.eq(self.k),
+                last_group.eq(self.k <= self.group),
+                turns.eq(Mux(self.k < self.keep, self.k, self.keep)),
                 keep.eq(self.keep),
                 group.eq(self.group),
                 accumulate.eq(self.accumulate),
@@ -78,9 +93,6 @@ class Sequencer(wiring.Component):
 
         tile = self.tiles.payload
         dense = keep == group
-        last_group = k_left <= group
-        # A short last group keeps min(N, its length).
-        turns = Mux(last_group & (k_left < keep), k_left, keep)[: len(keep)]
         granted = grants != 0
         ready = self.tiles.valid & granted & self.filled
         fed = slot <= tile.rounds
@@ -119,7 +131,9 @@ class Sequencer(wiring.Component):
                 kept.eq(0),
                 bank.eq(~bank),
                 first_group.eq(last_group),
-                k_left.eq(Mux(last_group, k, k_left - group)),
+                k_left.eq(Mux(last_group, k, k_after)),
+                last_group.eq(Mux(last_group, only_group, last_after)),
+                turns.eq(Mux(last_group, turns_only, turns_after)),
             ]
         with m.If(end_of_tile):
             m.d.sync += parity.eq(~parity)

@@ -22,7 +22,7 @@ from sat_hdl.stce.tokens import exchange_control, north_control, west_control
 
 __all__ = ["Control"]
 
-#: Tiles that the walk may be ahead of each of its three users.
+#: Tiles that the walk may be ahead of each of its three users, the current one apart.
 _TILES_AHEAD = 4
 
 
@@ -90,12 +90,17 @@ class Control(wiring.Component):
         for name, user in (("feeder", feeder), ("sequencer", sequencer), ("exchanger", exchanger)):
             queue = SyncFIFO(width=tile.shape().size, depth=_TILES_AHEAD)
             m.submodules[f"{name}_tiles"] = queue
+            # A register behind the queue's memory: the users decide much from it in a cycle.
+            current = Signal.like(queue.r_data, name=f"{name}_tile", reset_less=True)
+            valid = Signal(name=f"{name}_tile_valid")
+            with m.If(queue.r_en):
+                m.d.sync += [current.eq(queue.r_data), valid.eq(queue.r_rdy)]
             m.d.comb += [
                 queue.w_data.eq(tile),
                 queue.w_en.eq(walk.tiles.valid & walk.tiles.ready),
-                user.tiles.payload.eq(queue.r_data),
-                user.tiles.valid.eq(queue.r_rdy),
-                queue.r_en.eq(user.tiles.ready),
+                queue.r_en.eq(~valid | user.tiles.ready),
+                user.tiles.payload.eq(current),
+                user.tiles.valid.eq(valid),
             ]
             queues.append(queue)
         m.d.comb += walk.tiles.ready.eq(queues[0].w_rdy & queues[1].w_rdy & queues[2].w_rdy)

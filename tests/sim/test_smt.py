@@ -5,7 +5,7 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import connect, flipped
 
 from sat_hdl.arith.multiply import Multiply
-from sat_hdl.formats import BINARY16, FloatFormat
+from sat_hdl.formats import FloatFormat
 from sat_hdl.sim.smt import multiply_problem, solve
 
 #: binary32's exponent and a 2-bit fraction: overflow, underflow and rounding as with bfloat16, in seconds.
@@ -45,8 +45,3 @@ def test_format_unknown_to_the_solver_is_refused():
     fmt = FloatFormat(name="e4m3", exp_bits=4, frac_bits=3)
     with pytest.raises(ValueError, match="fmt must be binary16 or have 8 exponent bits"):
         multiply_problem(Multiply(format=fmt), fmt)
-
-
-@pytest.mark.slow  # minutes of solving
-def test_binary16_multiplier_is_proved():
-    assert not solve(multiply_problem(Multiply(format=BINARY16), BINARY16))
