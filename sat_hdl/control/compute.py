@@ -31,8 +31,7 @@ class Sequencer(wiring.Component):
     filled: In(1). A group of activations is in place. release: Out(1). It is used for the last time.
     control: Out(north_control), north: Out(north_layout): to the array.
     final: Out(1). With the last weight of a slot that has results.
-    starved: Out(1). Neither weights nor activations were missing but for the stream's. blocked: Out(1). No
-        accumulators were free.
+    starved: Out(1). Weights or activations are missing. blocked: Out(1). No accumulators are free.
     """
 
     def __init__(self, config: Config):

@@ -18,7 +18,7 @@ class Exchanger(wiring.Component):
     tile p - 2, which used the same bank. After its pass tile p is granted to the sequencer.
 
     A pass goes slot by slot, one place a row: rows × rounds cycles, while tile p - 1 computes. Two more
-    passes follow the last tile, and two come before and after a wide tile. Without accumulators to load and
+    passes follow the last tile, and two come before a wide one. Without accumulators to load and
     without results a pass takes a cycle.
 
     Arguments
@@ -74,15 +74,15 @@ class Exchanger(wiring.Component):
         history = data.StructLayout({"valid": 1, "tile": tile_layout(config)})
         previous, drained = Signal(history), Signal(history)
         walking = Signal()  # the last tile's pass is still to come
-        flushing = Signal()  # between the two passes of a flush
 
         # Slots of tile p - 2 whose results are final by now.
         finals = Signal(range((1 << config.entry_bits) + 1))
         final = delay(m, self.final, self._result_latency - 1, "final", reset=True)
 
-        # A wide tile shares its banks with nobody: before it and after it, two passes only drain.
+        # A wide tile shares its banks with nobody: before it two passes only drain. Wide tiles make up the last
+        # band, so what follows one is wide too, or the end.
         unfinished = previous.valid | drained.valid
-        flush = (tile.wide | (previous.valid & previous.tile.wide) | flushing) & unfinished
+        flush = tile.wide & unfinished
         current = self.tiles.valid & walking & ~flush
         active = current | ((~walking | (self.tiles.valid & flush)) & unfinished)
         loads, drains = current & accumulate, drained.valid
@@ -116,7 +116,7 @@ class Exchanger(wiring.Component):
             self.words.eq(self.initial.payload),
             self.starved.eq(ready & loading & ~self.initial.valid),
             self.blocked.eq(active & draining & ~self.room),
-            self.busy.eq(walking | previous.valid | drained.valid),
+            self.busy.eq(walking | unfinished),
         ]
         m.d.sync += finals.eq(finals + final - (step & draining & (row == 0)))
         with m.If(step):
@@ -126,7 +126,6 @@ class Exchanger(wiring.Component):
         with m.If(end):
             m.d.sync += [
                 slot.eq(0),
-                flushing.eq(walking & ~current & ~flushing),
                 parity.eq(~parity),
                 drained.eq(previous),
                 previous.valid.eq(current),

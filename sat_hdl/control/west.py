@@ -32,7 +32,6 @@ class WestFeeder(wiring.Component):
     release: In(1). The oldest filled group is used for the last time.
     filled: Out(1). There is a filled group to use.
     starved: Out(1). A beat could be taken, but none is offered.
-    busy: Out(1).
     """
 
     def __init__(self, config: Config):
