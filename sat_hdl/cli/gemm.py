@@ -11,7 +11,7 @@ from rich.table import Table
 from sat_hdl.cli.arrays import load_array
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, bits, load_operand, sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config
+from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import atomic_file, console, print_json, progress
 from sat_hdl.cli.prune import prune_matrix
 from sat_hdl.config import Config, ConfigError
@@ -72,7 +72,7 @@ def command(
         "sparsity": sparsity,
         "dataflow": dataflow.value,
         **figures,
-        "preset": (preset or "default") if config is None else None,
+        "preset": preset_name(preset, config),
         "rows": wanted.rows,
         "cols": wanted.cols,
         "interleave": wanted.interleave,

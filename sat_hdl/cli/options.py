@@ -7,7 +7,7 @@ import typer
 
 from sat_hdl.config import PRESETS, Config, ConfigError, load, preset
 
-__all__ = ["ConfigFile", "Json", "OutputDir", "OutputFile", "Preset", "chosen_config"]
+__all__ = ["ConfigFile", "Json", "OutputDir", "OutputFile", "Preset", "chosen_config", "preset_name"]
 
 
 def _output(path: Path) -> Path:
@@ -32,7 +32,16 @@ ConfigFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 
 
-def chosen_config(name: str | None, file: Path | None, *, default: str = "default") -> Config:
+#: The preset of a command that is given neither --preset nor --config.
+DEFAULT = "default"
+
+
+def preset_name(name: str | None, file: Path | None) -> str | None:
+    """What to report as the preset: none if a file was chosen."""
+    return None if file is not None else name or DEFAULT
+
+
+def chosen_config(name: str | None, file: Path | None, *, default: str = DEFAULT) -> Config:
     """The configuration that ``--preset`` or ``--config`` names; ``default`` without either."""
     if name is not None and file is not None:
         raise ConfigError("Give either --preset or --config, not both.")

@@ -9,7 +9,7 @@ import typer
 from sat_hdl.cli.arrays import save_arrays
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, bits, load_operand, operands_of, sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config
+from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import console, print_json, progress
 from sat_hdl.config import Config, ConfigError
 
@@ -47,7 +47,7 @@ def command(
         "shape": list(matrix.shape),
         "kept": int(values.size),
         **figures,
-        "preset": (preset or "default") if config is None else None,
+        "preset": preset_name(preset, config),
         "sore_lanes": wanted.sore_lanes,
         "backend": backend.value,
     }

@@ -17,7 +17,7 @@ from rich.table import Table
 from sat_hdl.cli.arrays import save_arrays
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, OutputDir, Preset, chosen_config
+from sat_hdl.cli.options import ConfigFile, Json, OutputDir, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import atomic_dir, console, print_json
 from sat_hdl.config import Config, ConfigError
 
@@ -101,7 +101,7 @@ def command(
         "seed": seed,
         "lr": lr,
         **figures,
-        "preset": (preset or "default") if config is None else None,
+        "preset": preset_name(preset, config),
         "rows": wanted.rows,
         "cols": wanted.cols,
         "backend": backend.value,
