@@ -69,17 +69,20 @@ def sgd_momentum(
     momentum: float,
     weight_decay: float = 0.0,
     inv_scale: float = 1.0,
+    nesterov: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One step of SGD with momentum in PyTorch's order, every operation rounded to binary32 on its own.
 
         g ← dW × inv_scale ;  g ← g + wd × w ;  v ← mu × v + g ;  w ← w − lr × v
 
-    The decay is computed for wd = 0 too, as hardware without a branch would.
+    With Nesterov's momentum, w ← w − lr × (mu × v + g), by the new v. The decay is computed for wd = 0 too, as
+    hardware without a branch would.
 
     Arguments
     ---------
     w, v, gradient: float32, equal shapes: master weights, momentum, dW as the product gave it.
     lr, momentum, weight_decay, inv_scale: rounded to binary32 before use.
+    nesterov: whether the step looks ahead along the momentum.
 
     Returns the new (w, v), NaN canonical; the inputs stay as they are. The caller skips the step if
     :func:`overflowed`.
@@ -90,5 +93,6 @@ def sgd_momentum(
         g = unscale(gradient, inv_scale)
         g = g + decay32 * w
         v = momentum32 * v + g
-        w = w - lr32 * v
+        step = momentum32 * v + g if nesterov else v
+        w = w - lr32 * step
     return canonicalize(w), canonicalize(v)

@@ -1,0 +1,213 @@
+"""Training of a network, step by step as the device does it: loss scaling, the sticky overflow flag, SGD with
+momentum, pre-generation of both pruned copies. The host computes the loss and its gradient alone."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sat_hdl.compiler.graph import NETWORK_METHODS, Graph, SparseProducts
+from sat_hdl.config import ConfigError
+from sat_hdl.sim.golden.convert import narrow
+from sat_hdl.sim.golden.data import Dataset
+from sat_hdl.sim.golden.elementwise import overflowed, sgd_momentum
+from sat_hdl.sim.golden.engine import Engine
+from sat_hdl.sim.golden.network import Gradient, Network
+from sat_hdl.sim.golden.train import TrainConfig, cross_entropy, learning_rate
+
+__all__ = ["NetworkConfig", "NetworkResult", "NetworkTrainer", "train_network"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(TrainConfig):
+    """How to train a network. As :class:`~sat_hdl.sim.golden.train.TrainConfig`, of which ``hidden`` and
+    ``srste_decay`` have no effect here, and:
+
+    Arguments
+    ---------
+    method: "dense", "bdwp" or "sdwp".
+    nesterov: whether the momentum is Nesterov's.
+    decay_biases: whether ``weight_decay`` is for biases too.
+    """
+
+    nesterov: bool = False
+    decay_biases: bool = True
+
+    def __post_init__(self):
+        if self.method not in NETWORK_METHODS:
+            raise ConfigError(f"`method` must be one of {', '.join(NETWORK_METHODS)}, not {self.method!r}.")
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """What training leaves, by layer name.
+
+    Arguments
+    ---------
+    weights, biases: the binary32 masters, (Q, Cin, Cout) and (Cout,).
+    weight_momentum, bias_momentum: likewise.
+    history: as of :class:`~sat_hdl.sim.golden.train.TrainResult`.
+    accuracy: on the test set at the end, 0 to 1.
+    plan: which products were sparse.
+    """
+
+    weights: dict[str, np.ndarray]
+    biases: dict[str, np.ndarray]
+    weight_momentum: dict[str, np.ndarray]
+    bias_momentum: dict[str, np.ndarray]
+    history: list[dict[str, float]]
+    accuracy: float
+    plan: dict[str, SparseProducts]
+
+
+class NetworkTrainer:
+    """One training run, step by step.
+
+    Arguments
+    ---------
+    graph: the layers.
+    config: how to train.
+    engine: computes every product and every selection.
+
+    Members
+    -------
+    network: the parameters and their copies.
+    weight_momentum, bias_momentum: float32, by layer name.
+    scaler: of the loss.
+    skipped: steps not taken because a gradient overflowed.
+    """
+
+    def __init__(self, graph: Graph, config: NetworkConfig, engine: Engine):
+        self.config = config
+        rng = np.random.default_rng([config.seed, 0])
+        self.network = Network(
+            graph, method=config.method, keep=config.keep, group=config.group, engine=engine, rng=rng
+        )
+        self.weight_momentum = {name: np.zeros_like(w) for name, w in self.network.weights.items()}
+        self.bias_momentum = {name: np.zeros_like(b) for name, b in self.network.biases.items()}
+        self.scaler = config.scaler()
+        self.skipped = 0
+
+    def loss_gradient(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+        """The host's part of a step: the mean loss, and dY of the logits, scaled and rounded to operands.
+
+        Raises :class:`ConfigError` if the logits are not finite: no loss scale can mend that.
+        """
+        if not np.isfinite(logits).all():
+            raise ConfigError(
+                "Training diverged: the network's outputs are no longer finite. Lower `lr` "
+                f"({self.config.lr:g} was given), or scale the inputs down."
+            )
+        loss, gradient = cross_entropy(logits, labels)
+        with np.errstate(over="ignore"):
+            scaled = (gradient * self.scaler.scale).astype(np.float32)
+        return loss, narrow(scaled, self.network.engine.operand)
+
+    def apply(self, gradients: dict[str, Gradient], lr: float) -> bool:
+        """The update: unless any gradient holds an inf or NaN, new masters, momentum and pruned copies.
+
+        Returns whether the step was taken. The loss scale is told.
+        """
+        overflow = overflowed(*(g for pair in gradients.values() for g in pair if g is not None))
+        if overflow:
+            self.skipped += 1
+        else:
+            for name, (dw, db) in gradients.items():
+                self._update(self.network.weights, self.weight_momentum, name, dw, lr, True)
+                if db is not None:
+                    self._update(
+                        self.network.biases, self.bias_momentum, name, db, lr, self.config.decay_biases
+                    )
+            self.network.refresh()
+        self.scaler.update(overflow)
+        return not overflow
+
+    def _update(self, parameters, momentum, name: str, gradient: np.ndarray, lr: float, decay: bool):
+        config = self.config
+        parameters[name], momentum[name] = sgd_momentum(
+            parameters[name],
+            momentum[name],
+            gradient,
+            lr=lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay if decay else 0.0,
+            inv_scale=1 / self.scaler.scale,
+            nesterov=config.nesterov,
+        )
+
+    def step(self, x: np.ndarray, labels: np.ndarray, lr: float) -> tuple[float, int]:
+        """One step on operands (batch, …) and labels: the loss, and the samples classified correctly.
+
+        Raises :class:`ConfigError` if training diverges.
+        """
+        logits, tape = self.network.forward(x)
+        loss, dy = self.loss_gradient(logits, labels)
+        self.apply(self.network.backward(tape, dy), lr)
+        return loss, int((logits.argmax(axis=1) == labels).sum())
+
+    def accuracy(self, x: np.ndarray, labels: np.ndarray) -> float:
+        """Share of samples classified correctly by the current weights (pruned as FF prunes them)."""
+        logits, _ = self.network.forward(x, stage="eval")
+        return float((logits.argmax(axis=1) == labels).mean())
+
+
+def train_network(
+    graph: Graph,
+    data: Dataset,
+    config: NetworkConfig,
+    engine: Engine,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> NetworkResult:
+    """Trains on ``data``, whose inputs are the network's, pixel by pixel; the same seed, data and configuration
+    give the same bits on every engine, and the same order of samples as
+    :func:`~sat_hdl.sim.golden.train.train`.
+
+    ``progress`` is called after each step with the steps done, the steps in all, and the step's loss.
+    Raises :class:`ConfigError` if the data don't fit the network, or training diverges.
+    """
+    inputs = math.prod(graph.input_shape)
+    if (data.inputs, data.classes) != (inputs, graph.classes):
+        raise ConfigError(
+            f"The data have {data.inputs} inputs and {data.classes} classes, the network {inputs} "
+            f"({' × '.join(map(str, graph.input_shape))}) and {graph.classes}; take another model or other data."
+        )
+    trainer = NetworkTrainer(graph, config, engine)
+    x_train, x_test = (narrow(x, engine.operand) for x in (data.x_train, data.x_test))
+    order = np.random.default_rng([config.seed, 1])
+    count = len(x_train)
+    total = config.epochs * math.ceil(count / config.batch)
+    history, done = [], 0
+    for epoch in range(1, config.epochs + 1):
+        permutation = order.permutation(count)
+        loss_sum, correct, skipped = 0.0, 0, trainer.skipped
+        for start in range(0, count, config.batch):
+            chosen = permutation[start : start + config.batch]
+            lr = learning_rate(config.lr, done, total)
+            loss, hits = trainer.step(x_train[chosen], data.y_train[chosen], lr)
+            loss_sum += loss * len(chosen)
+            correct += hits
+            done += 1
+            if progress is not None:
+                progress(done, total, loss)
+        history.append(
+            {
+                "epoch": epoch,
+                "loss": loss_sum / count,
+                "train_accuracy": correct / count,
+                "test_accuracy": trainer.accuracy(x_test, data.y_test),
+                "loss_scale": trainer.scaler.scale,
+                "skipped_steps": trainer.skipped - skipped,
+            }
+        )
+    network = trainer.network
+    return NetworkResult(
+        network.weights,
+        network.biases,
+        trainer.weight_momentum,
+        trainer.bias_momentum,
+        history,
+        history[-1]["test_accuracy"],
+        network.plan,
+    )
