@@ -31,6 +31,11 @@ def _integer(name: str, value: Any, low: int, high: int):
     )
 
 
+def _power(name: str, value: Any, low: int, high: int):
+    _integer(name, value, low, high)
+    require(value.bit_count() == 1, f"`{name}` must be a power of two, not {value!r}.")
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is built.
 
@@ -44,6 +49,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     operand_format: "fp16" (binary16) or "bf16" (bfloat16); accumulation is always binary32.
     sore_lanes: vectors that SORE prunes in parallel, 1 to 64.
     target: "portable" (any FPGA, and simulation) or "ecp5" (MULT18X18D and CCU2C instantiated).
+    memory_bits: width of the memory port, 32 to 512, a power of two.
+    west_depth: words of ``ingest`` activations in the west buffer (W2E) of each row, 64 to 65,536, a power of two.
+    north_depth: words of ``panel`` weights in the north buffer (N2S), likewise.
+    result_depth: words of C binary32 in the result buffer, likewise.
+    vector_lanes: elements that WUVE works on in parallel, 1 to 16, a power of two.
     """
 
     rows: int = 8
@@ -53,6 +63,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     operand_format: str = "fp16"
     sore_lanes: int = 8
     target: str = "portable"
+    memory_bits: int = 64
+    west_depth: int = 1024
+    north_depth: int = 4096
+    result_depth: int = 1024
+    vector_lanes: int = 4
 
     def __post_init__(self):
         _integer("rows", self.rows, 1, 32)
@@ -69,6 +84,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             self.target in ("portable", "ecp5"),
             f'`target` must be "portable" or "ecp5", not {self.target!r}.',
         )
+        _power("memory_bits", self.memory_bits, 32, 512)
+        for name in ("west_depth", "north_depth", "result_depth"):
+            _power(name, getattr(self, name), 64, 1 << 16)
+        _power("vector_lanes", self.vector_lanes, 1, 16)
 
     # --- derived widths -------------------------------------------------------------------------
 
@@ -106,6 +125,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """E: elements that a row takes in one west beat, enough for 1:M at full rate (M / J, rounded up
         to a power of two)."""
         return 1 if self.max_m <= self.interleave else 2
+
+    @property
+    def panel(self) -> int:
+        """E: columns of a panel of weights in memory, and edge of a block of master weights."""
+        return max(self.cols, self.max_m, 4)
+
+    @property
+    def ingest(self) -> int:
+        """G: 16-bit elements that a buffer takes in a cycle, at most."""
+        return min(self.memory_bits // 16, self.panel, 8)
 
     # --- what it can run ------------------------------------------------------------------------
 

@@ -16,6 +16,11 @@ LEGAL = {
     "operand_format": ["fp16", "bf16"],
     "sore_lanes": [1, 7, 64],
     "target": ["portable", "ecp5"],
+    "memory_bits": [32, 64, 128, 256, 512],
+    "west_depth": [64, 65536],
+    "north_depth": [64, 65536],
+    "result_depth": [64, 65536],
+    "vector_lanes": [1, 2, 4, 8, 16],
 }
 ILLEGAL = {
     "rows": [0, -1, 33, 2.0, "8", True, None],
@@ -25,6 +30,11 @@ ILLEGAL = {
     "operand_format": ["fp32", "FP16", 16, None, ["fp16"]],
     "sore_lanes": [0, 65],
     "target": ["ice40", "", None],
+    "memory_bits": [0, 16, 48, 1024, "64"],
+    "west_depth": [0, 32, 100, 1 << 17],
+    "north_depth": [0, 32, 4095],
+    "result_depth": [0, 32, 1.5],
+    "vector_lanes": [0, 3, 32],
 }
 
 
