@@ -1,6 +1,6 @@
 """Runs products on the array: checks a job, walks its tiles, counts cycles."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -20,7 +20,7 @@ from sat_hdl.layouts import (
 )
 from sat_hdl.stce.tokens import exchange_control, north_control, west_control
 
-__all__ = ["Control"]
+__all__ = ["Control", "job_error"]
 
 #: Tiles that the walk may be ahead of each of its three users, the current one apart.
 _TILES_AHEAD = 4
@@ -136,12 +136,7 @@ class Control(wiring.Component):
         m.d.comb += self.report.payload.eq(report)
 
         error = Signal(ErrorCode)
-        with m.If((job.m == 0) | (job.k == 0) | (job.n == 0)):
-            m.d.comb += error.eq(ErrorCode.EMPTY_SHAPE)
-        with m.Elif(~_is_one_of(job.group, config.group_lengths())):
-            m.d.comb += error.eq(ErrorCode.BAD_GROUP)
-        with m.Elif((job.keep == 0) | (job.keep > job.group)):
-            m.d.comb += error.eq(ErrorCode.BAD_KEEP)
+        m.d.comb += error.eq(job_error(config, job))
 
         elapsed = Signal.like(report.cycles)
         accepted = (
@@ -182,5 +177,13 @@ class Control(wiring.Component):
         return m
 
 
-def _is_one_of(value, constants):
-    return Cat(value == constant for constant in constants).any()
+def job_error(config: Config, job):
+    """The :class:`ErrorCode` of a job (a view of job_layout)."""
+    empty = (job.m == 0) | (job.k == 0) | (job.n == 0)
+    group = Cat(job.group == length for length in config.group_lengths()).any()
+    keep = (job.keep == 0) | (job.keep > job.group)
+    return Mux(
+        empty,
+        ErrorCode.EMPTY_SHAPE.value,
+        Mux(~group, ErrorCode.BAD_GROUP.value, Mux(keep, ErrorCode.BAD_KEEP.value, ErrorCode.NONE.value)),
+    )

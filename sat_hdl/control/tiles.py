@@ -14,7 +14,8 @@ def tile_layout(config: Config) -> data.StructLayout:
 
     ``rows``: rows that have results. ``rounds``: slots that have results, each of up to C columns.
     ``span``: slots that a weight's turn takes: at least 8, the adder's loop. ``wide``: it takes more than J
-    slots, so both banks of sums: no other tile's may be in use. ``last``: of the product.
+    slots, so both banks of sums: no other tile's may be in use. ``opens``: the first of its band. ``last``: of the
+    product.
     """
     slot_bits = config.entry_bits
     return data.StructLayout(
@@ -23,6 +24,7 @@ def tile_layout(config: Config) -> data.StructLayout:
             "rounds": slot_bits,
             "span": slot_bits,
             "wide": 1,
+            "opens": 1,
             "last": 1,
         }
     )
@@ -67,12 +69,14 @@ class TileWalk(wiring.Component):
         m_all, m_left, n_left = Signal.like(self.m), Signal.like(self.m), Signal.like(self.n)
         tile = self.tiles.payload
         rounds = Signal.like(tile.rounds)
+        opens = Signal()
         last_rows, last_band = m_left <= rows, n_left == 0
         m.d.comb += [
             tile.rows.eq(Mux(last_rows, m_left - 1, rows - 1)),
             tile.rounds.eq(rounds),
             tile.span.eq(Mux(rounds < least - 1, least - 1, rounds)),
             tile.wide.eq(rounds >= slots),
+            tile.opens.eq(opens),
             tile.last.eq(last_rows & last_band),
         ]
         with m.FSM():
@@ -86,6 +90,7 @@ class TileWalk(wiring.Component):
                 with m.If(self.start):
                     m.next = "BAND"
             with m.State("BAND"):
+                m.d.sync += opens.eq(1)
                 with m.If(n_left <= cols):
                     m.d.sync += n_left.eq(0)
                     m.next = "TILES"
@@ -99,7 +104,7 @@ class TileWalk(wiring.Component):
             with m.State("TILES"):
                 m.d.comb += self.tiles.valid.eq(1)
                 with m.If(self.tiles.ready):
-                    m.d.sync += m_left.eq(m_left - rows)
+                    m.d.sync += [m_left.eq(m_left - rows), opens.eq(0)]
                     with m.If(last_rows):
                         m.d.sync += [m_left.eq(m_all), rounds.eq(0)]
                         m.next = "BAND"

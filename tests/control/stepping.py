@@ -53,6 +53,7 @@ class Tile:
     rows: int
     slots: int
     last: bool
+    opens: bool = False
     least: int = 8
 
     @property
@@ -66,6 +67,7 @@ class Tile:
             rounds=self.slots - 1,
             span=self.span - 1,
             wide=self.slots > config.interleave,
+            opens=self.opens,
             last=self.last,
         )
 
@@ -81,7 +83,10 @@ def tiles_of(config: Config, m: int, n: int) -> list[Tile]:
         slots_left -= slots
     heights = [min(config.rows, m - top) for top in range(0, m, config.rows)]
     tiles = [(rows, slots) for slots in bands for rows in heights]
-    return [Tile(rows, slots, i == len(tiles) - 1) for i, (rows, slots) in enumerate(tiles)]
+    return [
+        Tile(rows, slots, i == len(tiles) - 1, opens=i % len(heights) == 0)
+        for i, (rows, slots) in enumerate(tiles)
+    ]
 
 
 def entry_of(config: Config, slot: int, parity: int) -> int:

@@ -65,8 +65,10 @@ def test_the_largest_shape_begins(simulation):
     limit = (1 << config.dim_bits) - 1
     part.start(m=limit, n=limit)
     part.set(tiles__ready=1)
-    first = tiles_of(config, 9, 1000)[0].word(config)
+    first, second = (tile.word(config) for tile in tiles_of(config, 17, 1000)[:2])
+    seen = 0
     for _ in range(9 + 200):
         if part.get("tiles__valid"):
-            assert part.get("tiles__payload") == first
+            assert part.get("tiles__payload") == (second if seen else first)
+            seen += 1
         part.step()
