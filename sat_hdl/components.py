@@ -58,6 +58,9 @@ COMPONENTS: dict[str, _Entry] = {
     "mac": _Entry(module="sat_hdl.arith.mac", cls="Mac", arguments=_format_and_target),
     "multiply": _Entry(module="sat_hdl.arith.multiply", cls="Multiply", arguments=_format_and_target),
     "add": _Entry(module="sat_hdl.arith.add", cls="Add", arguments=lambda c: {"target": c.target}),
+    "multiply32": _Entry(
+        module="sat_hdl.arith.multiply32", cls="Multiply32", arguments=lambda c: {"target": c.target}
+    ),
     "normalise": _Entry(module="sat_hdl.arith.normalise", cls="Normalise", arguments=_format),
     "narrow": _Entry(module="sat_hdl.arith.convert", cls="Narrow", arguments=_format),
     "widen": _Entry(module="sat_hdl.arith.convert", cls="Widen", arguments=_format),

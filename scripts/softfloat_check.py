@@ -12,6 +12,7 @@ from amaranth.lib import wiring
 from sat_hdl.arith.add import Add
 from sat_hdl.arith.convert import Narrow
 from sat_hdl.arith.multiply import Multiply
+from sat_hdl.arith.multiply32 import Multiply32
 from sat_hdl.formats import BINARY32, OPERAND_FORMATS, FloatFormat
 from sat_hdl.sim import oracle, vectors
 from sat_hdl.sim.aligned_mac import AlignedMac
@@ -61,6 +62,13 @@ COMPONENTS = {
         softfloat=oracle.softfloat_multiply,
         output="p",
     ),
+    "multiply32": Component(
+        make=lambda fmt, target: Multiply32(target=target),
+        operands=lambda fmt, n, rng: vectors.operand_pairs(BINARY32, n, rng),
+        inputs=("a", "b"),
+        numpy=lambda a, b, fmt: oracle.numpy_multiply(a, b, BINARY32),
+        softfloat=lambda a, b, fmt: oracle.softfloat_multiply(a, b, BINARY32),
+    ),
     "mac": Component(
         make=lambda fmt, target: AlignedMac(format=fmt, target=target),
         operands=_quiet_triples,
@@ -81,7 +89,9 @@ COMPONENTS = {
 def main(
     component: Annotated[str, typer.Option(help=f"One of {', '.join(COMPONENTS)}.")],
     count: Annotated[int, typer.Option(help="Operand sets to run.", min=1)] = 100_000_000,
-    format: Annotated[str, typer.Option(help="Operand format, fp16 or bf16; `add` has none.")] = "fp16",
+    format: Annotated[
+        str, typer.Option(help="Operand format, fp16 or bf16; `add` and `multiply32` have none.")
+    ] = "fp16",
     target: Annotated[str, typer.Option(help="portable or ecp5.")] = "portable",
     against: Annotated[
         str, typer.Option(help="softfloat (1M/s at best), numpy (10x that), or both.")

@@ -59,8 +59,11 @@ def _bits(values: list, fmt: FloatFormat) -> np.ndarray:
 
 
 def _widened(bits: np.ndarray, fmt: FloatFormat) -> list:
+    values = _soft(bits, fmt)
+    if fmt == BINARY32:
+        return values
     widen = {BINARY16: sf.f16_to_f32, BFLOAT16: sf.bf16_to_f32}[fmt]
-    return [widen(value) for value in _soft(bits, fmt)]
+    return [widen(value) for value in values]
 
 
 def _nearest_even():
