@@ -116,7 +116,7 @@ IMAGE = (4, 4, 2)
         (
             4,
             [Relu(input="b")],
-            r"Layer 1 \(relu\) names 'b' as `input`, but no layer before it .*: those are input|.",
+            r"Layer 1 \(relu\) names 'b' as `input`, but no layer before it .*; those are input\.",
         ),
         (4, [Relu(), Add(of="relu2")], r"Layer 2 \(add\) names 'relu2' as `of`, .* those are input, relu1"),
         (4, [Relu(name="a"), Relu(name="a")], "Layers 1 and 2 are both called 'a'; name them apart"),
