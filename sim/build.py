@@ -26,10 +26,11 @@ __all__ = ["BuildError", "ToolError", "build_library", "cache_dir", "cached", "v
 
 #: Options of Verilator that decide what is simulated and how fast. Its data-flow optimiser and its tables give
 #: each instance of a module temporaries of its own names, so that their code can't be shared: an 8 × 8
-#: array then runs at a third of the speed and compiles ten times as long.
+#: array then runs at a third of the speed and compiles ten times as long. Functions are split so late that an
+#: element is evaluated whole before the next: 7 % fewer instructions than in pieces of 500.
 VERILATOR_FLAGS = (
     "--cc", "--prefix", "Vtop", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
-    "--assert", "-fno-dfg", "-fno-table", "--output-split", "0", "--output-split-cfuncs", "500", "-Wall",
+    "--assert", "-fno-dfg", "-fno-table", "--output-split", "0", "--output-split-cfuncs", "10000", "-Wall",
 )  # fmt: skip
 #: Options of g++ for every file. Several models live in one process: no symbol may leave its library.
 CXX_FLAGS = (
