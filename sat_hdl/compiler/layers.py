@@ -70,7 +70,8 @@ class Layer:
 
     Arguments
     ---------
-    name: how others refer to it and how its parameters are called; its kind and a number if None.
+    name: how others refer to it and how its parameters are called; if None, its kind and which of that kind it
+        is, "conv2d1".
     input: name of the layer whose output it takes; the layer before it if None.
     """
 
