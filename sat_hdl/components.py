@@ -55,6 +55,11 @@ COMPONENTS: dict[str, _Entry] = {
     "uspe": _Entry(module="sat_hdl.stce.uspe", cls="Uspe", arguments=_whole),
     "drain": _Entry(module="sat_hdl.stce.drain", cls="Drain", arguments=_drain),
     "sore": _Entry(module="sat_hdl.sore.sore", cls="Sore", arguments=_whole),
+    "wuve": _Entry(
+        module="sat_hdl.wuve.wuve",
+        cls="Wuve",
+        arguments=lambda c: {"lanes": 4, "data_bits": 64, "format": c.format, "target": c.target},
+    ),
     "mac": _Entry(module="sat_hdl.arith.mac", cls="Mac", arguments=_format_and_target),
     "multiply": _Entry(module="sat_hdl.arith.multiply", cls="Multiply", arguments=_format_and_target),
     "add": _Entry(module="sat_hdl.arith.add", cls="Add", arguments=lambda c: {"target": c.target}),
