@@ -1,0 +1,181 @@
+"""Walks the five loops of an affine stream: an address a cycle, without a multiplier."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.memory.descriptor import (
+    COORDINATE_BITS,
+    LOOPS,
+    read_descriptor_layout,
+    write_descriptor_layout,
+)
+
+__all__ = ["AffineWalk", "run_layout"]
+
+
+def run_layout() -> data.StructLayout:
+    """A run: its byte address, whether it is padding, whether it is the stream's last."""
+    return data.StructLayout({"address": 32, "padding": 1, "last": 1})
+
+
+class AffineWalk(wiring.Component):
+    """Gives the runs of a descriptor in order, one a cycle while they are taken.
+
+    The first is valid ``latency`` cycles after ``start``. A counter of 0 steps is not to be started.
+
+    Each loop keeps where its present step began. A step of loop k adds its stride to that and puts the sum there and
+    into all loops inside it. Which loop steps is found a cycle ahead.
+
+    Arguments
+    ---------
+    padding: whether coordinates are kept and runs outside the extent marked (a reader); else ``start`` is a writer's.
+
+    Members
+    -------
+    start: In(stream of read_descriptor_layout or write_descriptor_layout). Ready once all runs are taken.
+    runs: Out(stream of run_layout).
+    clear: In(1). Forgets what is left.
+    """
+
+    def __init__(self, *, padding: bool):
+        self._padding = padding
+        layout = read_descriptor_layout() if padding else write_descriptor_layout()
+        super().__init__(
+            {
+                "start": In(stream.Signature(layout)),
+                "runs": Out(stream.Signature(run_layout())),
+                "clear": In(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``start`` to the first run's being valid."""
+        return 4 if self._padding else 3
+
+    def elaborate(self, platform):
+        m = Module()
+        begin, descriptor = Signal(), self.start.payload
+        m.d.comb += begin.eq(self.start.valid & self.start.ready)
+
+        # --- which loop steps: the innermost that is not in its last step -------------------------------------
+        first = Signal()  # the first run is still to be given
+        last = Signal(LOOPS, init=(1 << LOOPS) - 1)  # loop k is in its last step
+        step = Signal(LOOPS)  # one bit, or none for the first run
+        step_valid, step_taken = Signal(), Signal()
+        for k in range(LOOPS):
+            count, counter = Signal(16, name=f"count_{k}"), Signal(16, name=f"counter_{k}")
+            once = Signal(name=f"once_{k}")
+            steps, restarts = Signal(name=f"steps_{k}"), Signal(name=f"restarts_{k}")
+            m.d.comb += [
+                steps.eq(step_taken & ~first & ~last[k] & last[k + 1 :].all()),
+                restarts.eq(step_taken & ~first & ~last[:k].all() & last[k:].all()),
+            ]
+            with m.If(begin):
+                m.d.sync += [
+                    count.eq(descriptor.loops[k].count),
+                    counter.eq(descriptor.loops[k].count),
+                    last[k].eq(descriptor.loops[k].count == 1),
+                    once.eq(descriptor.loops[k].count == 1),
+                ]
+            with m.Elif(self.clear):
+                m.d.sync += last[k].eq(1)
+            with m.Elif(steps):
+                m.d.sync += [counter.eq(counter - 1), last[k].eq(counter == 2)]
+            with m.Elif(restarts):
+                m.d.sync += [counter.eq(count), last[k].eq(once)]
+            with m.If(step_taken):
+                m.d.sync += step[k].eq(steps)
+
+        give = Signal()  # `step` moves on to the addresses
+        m.d.comb += step_taken.eq((~step_valid | give) & (first | ~last.all()))
+        with m.If(begin):
+            m.d.sync += [first.eq(1), step_valid.eq(0)]
+        with m.Elif(self.clear):
+            m.d.sync += [first.eq(0), step_valid.eq(0)]
+        with m.Elif(step_taken):
+            m.d.sync += [first.eq(0), step_valid.eq(1)]
+        with m.Elif(give):
+            m.d.sync += step_valid.eq(0)
+
+        # --- addresses and coordinates ----------------------------------------------------------------------
+        at = Signal(32)
+        m.d.comb += at.eq(
+            self._walked(m, "address", 32, begin, give, step, descriptor.base, descriptor.strides)
+        )
+        here, here_last, next_taken = Signal(), Signal(), Signal()
+        m.d.comb += give.eq(step_valid & (~here | next_taken))
+        with m.If(begin | self.clear):
+            m.d.sync += here.eq(0)
+        with m.Elif(give):
+            m.d.sync += [here.eq(1), here_last.eq(last.all())]
+        with m.Elif(next_taken):
+            m.d.sync += here.eq(0)
+
+        run = self.runs.payload
+        idle = ~first & last.all() & ~step_valid & ~here
+        if not self._padding:
+            m.d.comb += [
+                self.runs.valid.eq(here),
+                next_taken.eq(self.runs.ready),
+                run.address.eq(at),
+                run.last.eq(here_last),
+                self.start.ready.eq(idle),
+            ]
+            return m
+
+        # --- padding ----------------------------------------------------------------------------------------
+        extent = Signal(descriptor.extent.shape())
+        bounded = Signal()
+        with m.If(begin):
+            m.d.sync += [extent.eq(descriptor.extent), bounded.eq(descriptor.extent.height != 0)]
+        outside = []
+        for axis, start, size in (
+            ("y", descriptor.origin.y, extent.height),
+            ("x", descriptor.origin.x, extent.width),
+        ):
+            moves = [descriptor.loops[k][f"d{axis}"] for k in range(LOOPS)]
+            place = Signal(signed(COORDINATE_BITS), name=axis)
+            m.d.comb += place.eq(
+                self._walked(m, axis, COORDINATE_BITS, begin, give, step, start, moves).as_signed()
+            )
+            outside += [place < 0, place.as_unsigned() >= size]
+        m.d.comb += next_taken.eq(~self.runs.valid | self.runs.ready)
+        with m.If(next_taken):
+            m.d.sync += [
+                self.runs.valid.eq(here),
+                run.address.eq(at),
+                run.last.eq(here_last),
+                run.padding.eq(bounded & Cat(outside).any()),
+            ]
+        with m.If(begin | self.clear):
+            m.d.sync += self.runs.valid.eq(0)
+        m.d.comb += self.start.ready.eq(idle & ~self.runs.valid)
+        return m
+
+    @staticmethod
+    def _walked(m: Module, name: str, width: int, begin, give, step, start, moves) -> Signal:
+        """start + Σ i·move of the run that is given."""
+        begun = [Signal(width, name=f"{name}_{k}", reset_less=True) for k in range(LOOPS)]
+        kept = [
+            Signal(move.shape(), name=f"{name}_move_{k}", reset_less=True) for k, move in enumerate(moves)
+        ]
+        total = Signal(width, name=f"{name}_total")
+        m.d.comb += total.eq(_chosen(begun, step) + _chosen(kept, step))
+        for k in range(LOOPS):
+            with m.If(begin):
+                m.d.sync += [begun[k].eq(start), kept[k].eq(moves[k])]
+            with m.Elif(give & step[: k + 1].any()):
+                m.d.sync += begun[k].eq(total)
+        return begun[-1]
+
+
+def _chosen(values: list[Signal], one_hot: Signal) -> Value:
+    """Of ``values`` the one whose bit is set, as signed as they are; 0 if none is."""
+    masked = (value & one_hot[k].replicate(len(value)) for k, value in enumerate(values))
+    chosen = reduce(or_, (term.as_unsigned() for term in masked))
+    return chosen.as_signed() if values[0].shape().signed else chosen

@@ -1,0 +1,174 @@
+"""Writes an affine stream to memory."""
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.memory.affine import AffineWalk
+from sat_hdl.memory.check import is_empty, is_misaligned
+from sat_hdl.memory.descriptor import StreamError, write_descriptor_layout
+from sat_hdl.memory.fifo import BlockFifo
+from sat_hdl.memory.read_port import request_layout
+from sat_hdl.memory.split import BurstSplit, check_widths
+from sat_hdl.memory.write_port import WriteClientSignature, write_beat_layout
+
+__all__ = ["AffineWriter"]
+
+
+class AffineWriter(wiring.Component):
+    """Takes the beats of a descriptor's runs, one a cycle while memory does, and writes them.
+
+    Every run begins with a beat; what its last beat has beyond the run's bytes is not written. A burst is asked for
+    when its data are all here. As many beats as the descriptor has are taken, whatever is wrong, unless it is EMPTY:
+    after an error of memory the rest is written nevertheless; if it is MISALIGNED, nothing is.
+
+    Arguments
+    ---------
+    data_bits: D, 16 to 512, a power of two.
+    depth: beats of room, a power of two of at least 2 · burst_beats.
+    burst_beats: of the longest burst, a power of two; no more than 4096 bytes.
+
+    Members
+    -------
+    start: In(stream of write_descriptor_layout). Ready while not busy (and not halted).
+    data: In(stream of data_bits). Ready only while beats of a started stream are wanted.
+    port: Out(WriteClientSignature).
+    busy: Out(1). From the cycle after ``start`` to ``done``.
+    done: Out(1), for a cycle: memory has answered for every burst, or the writer has been halted; nothing is
+        outstanding.
+    error: Out(StreamError). Rises when it is found, stays until the next start.
+    halt: In(1). Ends the stream: no beat is taken and no burst asked for any more (an offer is withdrawn); bursts
+        under way are waited for, then ``done``.
+    """
+
+    #: Bursts that may wait to be asked for, and that may be unanswered.
+    queued, most_outstanding = 16, 255
+
+    def __init__(self, *, data_bits: int, depth: int = 256, burst_beats: int = 16):
+        check_widths(data_bits, burst_beats)
+        if not isinstance(depth, int) or depth.bit_count() != 1 or not 2 * burst_beats <= depth <= 4096:
+            raise ValueError(
+                f"depth must be a power of two from 2 × burst_beats = {2 * burst_beats} to 4096, not {depth!r}"
+            )
+        self._data_bits, self._depth, self._burst_beats = data_bits, depth, burst_beats
+        super().__init__(
+            {
+                "start": In(stream.Signature(write_descriptor_layout())),
+                "data": In(stream.Signature(data_bits)),
+                "port": Out(WriteClientSignature(data_bits=data_bits)),
+                "busy": Out(1),
+                "done": Out(1),
+                "error": Out(StreamError),
+                "halt": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        size = self._data_bits // 8
+        size_bits = (size - 1).bit_length()
+        beat = write_beat_layout(self._data_bits)
+        m.submodules.walk = walk = AffineWalk(padding=False)
+        m.submodules.split = split = BurstSplit(data_bits=self._data_bits, burst_beats=self._burst_beats)
+        m.submodules.beats = beats = BlockFifo(width=beat.size, depth=self._depth)
+
+        descriptor = self.start.payload
+        starts, running, clear = Signal(), Signal(), Signal()
+        run, last_beat = Signal(32), Signal(32)
+        misaligned, empty = Signal(), Signal()
+        requests = SyncFIFO(width=request_layout().size, depth=self.queued)
+        m.submodules.requests = ResetInserter(clear)(requests)
+        m.d.comb += starts.eq(self.start.valid & self.start.ready)
+        with m.If(starts):
+            m.d.sync += [
+                run.eq(descriptor.run),
+                misaligned.eq(is_misaligned(descriptor, self._data_bits, run_multiple=2)),
+                empty.eq(is_empty(descriptor)),
+            ]
+        m.d.comb += [
+            walk.start.payload.eq(descriptor),
+            walk.start.valid.eq(starts),
+            walk.runs.ready.eq(split.runs.ready),
+            split.runs.valid.eq(walk.runs.valid),
+            split.runs.payload.eq(walk.runs.payload),
+            split.last_beat.eq(last_beat),
+        ]
+        for part in (walk, split, beats):
+            m.d.comb += part.clear.eq(clear)
+
+        # --- taking beats until a burst is whole ------------------------------------------------------------
+        burst, request = split.bursts.payload, self.port.request
+        place = Signal(8)  # of the beat in its burst
+        takes, whole, complete = Signal(), Signal(), Signal()
+        tail = Signal(size)  # strobes of a run's last beat
+        stored = Signal(beat)
+        m.d.comb += [
+            self.data.ready.eq(running & split.bursts.valid & beats.room & requests.w_rdy),
+            takes.eq(self.data.valid & self.data.ready),
+            whole.eq(place == burst.length),
+            stored.data.eq(self.data.payload),
+            stored.strobes.eq(tail | (~(whole & burst.ends)).replicate(size)),
+            beats.write.eq(takes & ~misaligned),
+            beats.data.eq(stored),
+            requests.w_en.eq(takes & whole & ~misaligned),
+            requests.w_data.eq(Cat(burst.address, burst.length)),
+            split.bursts.ready.eq(takes & whole),
+        ]
+        with m.If(takes):
+            m.d.sync += place.eq(Mux(whole, 0, place + 1))
+        with m.If(starts):
+            m.d.sync += [place.eq(0), complete.eq(0)]
+        with m.Elif(takes & whole & burst.ends & burst.last):
+            m.d.sync += complete.eq(1)
+
+        # --- asking, and what is answered -------------------------------------------------------------------
+        outstanding = Signal(range(self.most_outstanding + 1))
+        accepted = request.valid & request.ready
+        m.d.comb += [
+            request.valid.eq(requests.r_rdy & running & (outstanding != self.most_outstanding)),
+            request.payload.eq(requests.r_data),
+            requests.r_en.eq(accepted),
+            self.port.beats.valid.eq(beats.out.valid),
+            self.port.beats.payload.eq(beats.out.payload),
+            beats.out.ready.eq(self.port.beats.ready),
+        ]
+        m.d.sync += outstanding.eq(outstanding + accepted - self.port.done)
+
+        # --- from start to done -----------------------------------------------------------------------------
+        with m.If(running & self.port.done & self.port.error & (self.error == StreamError.NONE)):
+            m.d.sync += self.error.eq(StreamError.BUS_ERROR)
+        with m.FSM() as fsm:
+            with m.State("IDLE"):
+                m.d.comb += self.start.ready.eq(walk.start.ready & ~self.halt)
+                with m.If(starts):
+                    m.d.sync += self.error.eq(StreamError.NONE)
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                used = run[:size_bits]
+                m.d.sync += [
+                    last_beat.eq((run - 1)[:32] >> size_bits),
+                    tail.eq(Cat(*((used == 0) | (used > i) for i in range(size - 1)), used == 0)),
+                ]
+                m.next = "RUN"
+                with m.If(empty):
+                    m.d.comb += clear.eq(1)
+                    m.d.sync += self.error.eq(StreamError.EMPTY)
+                    m.next = "DONE"
+                with m.Elif(misaligned):
+                    m.d.sync += self.error.eq(StreamError.MISALIGNED)
+            with m.State("RUN"):
+                m.d.comb += running.eq(1)
+                with m.If(complete & ~requests.r_rdy & (outstanding == 0)):
+                    m.next = "DONE"
+                with m.Elif(self.halt):
+                    m.next = "HALT"
+            with m.State("HALT"):  # what was asked for is still given its data
+                with m.If(outstanding == 0):
+                    m.d.comb += clear.eq(1)
+                    m.next = "DONE"
+            with m.State("DONE"):
+                m.d.comb += self.done.eq(1)
+                m.next = "IDLE"
+        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        return m
