@@ -32,8 +32,9 @@ def emit(component: wiring.Component, name: str, *, extra_sources: Iterable[str]
     """Verilog of ``component`` as module ``name``.
 
     Ports are called by their path joined with ``__`` (``west__payload``, ``west__valid``,
-    ``west__ready``); a payload of any layout is one vector, its first field or element in the low
-    bits. No source locations are written, so the text depends on the design alone.
+    ``west__ready``), or with the ``separator`` of a signature that has one (``m_axi_awvalid``); a payload of any
+    layout is one vector, its first field or element in the low bits. No source locations are written, so the
+    text depends on the design alone.
 
     A component, at any depth, may carry ``shared_modules``, a dict from module name to component,
     filled before or by its ``elaborate``: modules that it instantiates by name (``Instance``) and that
@@ -73,8 +74,19 @@ def _ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]
         if isinstance(value, Const):  # the `valid` or `ready` of a stream that is always so
             continue
         direction = PortDirection.Input if member.flow is wiring.In else PortDirection.Output
-        ports["__".join(map(str, path))] = (value, direction)
+        ports[_joined(component.signature, path)] = (value, direction)
     return ports
+
+
+def _joined(signature: wiring.Signature, path: tuple[str | int, ...]) -> str:
+    """``path`` through ``signature``, its names joined with ``__``, or with the ``separator`` of what they are in."""
+    name, separator = "", ""
+    for part in path:
+        name += f"{separator}{part}"
+        if isinstance(part, str) and signature.members[part].is_signature:
+            signature = signature.members[part].signature
+            separator = getattr(signature, "separator", "__")
+    return name
 
 
 def _shared(fragment: Fragment) -> Iterator[tuple[str, wiring.Component]]:
