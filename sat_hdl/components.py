@@ -46,6 +46,14 @@ def _drain(config: Config) -> Mapping[str, Any]:
     return {"config": config, "exchange_latency": Stce(config).exchange_latency}
 
 
+def _data_bits(config: Config) -> Mapping[str, Any]:
+    return {"data_bits": config.memory_bits}
+
+
+def _memory_port(config: Config) -> Mapping[str, Any]:
+    return {"clients": 4, "data_bits": config.memory_bits}
+
+
 #: name → how it is built.
 COMPONENTS: dict[str, _Entry] = {
     "top": _Entry(module="sat_hdl.top", cls="SatCore", arguments=_whole),
@@ -69,6 +77,10 @@ COMPONENTS: dict[str, _Entry] = {
     "normalise": _Entry(module="sat_hdl.arith.normalise", cls="Normalise", arguments=_format),
     "narrow": _Entry(module="sat_hdl.arith.convert", cls="Narrow", arguments=_format),
     "widen": _Entry(module="sat_hdl.arith.convert", cls="Widen", arguments=_format),
+    "affine-reader": _Entry(module="sat_hdl.memory.reader", cls="AffineReader", arguments=_data_bits),
+    "affine-writer": _Entry(module="sat_hdl.memory.writer", cls="AffineWriter", arguments=_data_bits),
+    "read-port": _Entry(module="sat_hdl.memory.read_port", cls="ReadPort", arguments=_memory_port),
+    "write-port": _Entry(module="sat_hdl.memory.write_port", cls="WritePort", arguments=_memory_port),
     "integer-multiply": _Entry(
         module="sat_hdl.arith.integer_multiply",
         cls="IntegerMultiply",
