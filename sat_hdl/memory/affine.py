@@ -176,6 +176,5 @@ class AffineWalk(wiring.Component):
 
 def _chosen(values: list[Signal], one_hot: Signal) -> Value:
     """Of ``values`` the one whose bit is set, as signed as they are; 0 if none is."""
-    masked = (value & one_hot[k].replicate(len(value)) for k, value in enumerate(values))
-    chosen = reduce(or_, (term.as_unsigned() for term in masked))
+    chosen = reduce(or_, (v.as_unsigned() & one_hot[k].replicate(len(v)) for k, v in enumerate(values)))
     return chosen.as_signed() if values[0].shape().signed else chosen
