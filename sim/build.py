@@ -48,7 +48,11 @@ _RUNTIME = """#include <cstdio>
 #include "verilated.cpp"
 #include "verilated_threads.cpp"
 """
-_HARNESS = Path(__file__).with_name("harness.cpp")
+#: Compiled with each model; compiled once a machine; what both include.
+_HARNESS, _SYSTEM = Path(__file__).with_name("harness.cpp"), Path(__file__).with_name("system.cpp")
+_HEADERS = tuple(
+    Path(__file__).with_name(f"{name}.hpp") for name in ("design", "axi", "burst", "memory", "csr")
+)
 _DEBIAN = {"g++": "g++", "make": "make", "perl": "perl"}
 
 
@@ -161,19 +165,27 @@ def cached(kind: str, parts: list[str], make: Callable[[Path], None]) -> Path:
     return target
 
 
-def _runtime(compiler: str) -> Path:
-    """Object file of Verilator's runtime, the same for every model."""
+def _object(compiler: str, kind: str, what: str, source: str, headers: tuple[Path, ...] = ()) -> Path:
+    """Object file of ``source``, which is the same for every model. ``what``: its name in a message."""
     include = verilator_root() / "include"
-    flags = [*CXX_FLAGS, *RUNTIME_FLAGS, f"-I{include}", f"-I{include / 'vltstd'}"]
+    flags = [*CXX_FLAGS, *RUNTIME_FLAGS, f"-I{include}", f"-I{include / 'vltstd'}", "-I."]
 
     def make(folder: Path):
-        source = folder / "runtime.cpp"
-        source.write_text(_RUNTIME)
-        run_tool(
-            [compiler, *flags, "-c", source.name, "-o", "runtime.o"], "Compiling Verilator's runtime", folder
-        )
+        (folder / f"{kind}.cpp").write_text(source)
+        for header in headers:
+            shutil.copy(header, folder)
+        run_tool([compiler, *flags, "-c", f"{kind}.cpp", "-o", f"{kind}.o"], f"Compiling {what}", folder)
 
-    return cached("runtime", [_RUNTIME, identity(compiler), *CXX_FLAGS, *RUNTIME_FLAGS], make) / "runtime.o"
+    parts = [source, identity(compiler), *CXX_FLAGS, *RUNTIME_FLAGS, *(path.read_text() for path in headers)]
+    return cached(kind, parts, make) / f"{kind}.o"
+
+
+def common_objects(compiler: str) -> list[Path]:
+    """Object files that every model is linked with: Verilator's runtime, and the memory and register ports."""
+    return [
+        _object(compiler, "runtime", "Verilator's runtime", _RUNTIME),
+        _object(compiler, "system", "the simulated memory", _SYSTEM.read_text(), _HEADERS),
+    ]
 
 
 def _port_table(header: str) -> str:
@@ -198,7 +210,7 @@ def build_library(verilog: str, top: str) -> Path:
     """
     compiler = require_tool(os.environ.get("CXX", "g++"))
     root = verilator_root()
-    harness = _HARNESS.read_text()
+    harness = [path.read_text() for path in (_HARNESS, _SYSTEM, *_HEADERS)]
     include = root / "include"
     flags = [*CXX_FLAGS, f"-I{include}", f"-I{include / 'vltstd'}", "-I."]
 
@@ -211,7 +223,8 @@ def build_library(verilog: str, top: str) -> Path:
             "Verilator", folder, os.environ | {"VERILATOR_ROOT": str(root)},
         )  # fmt: skip
         obj = folder / "obj"
-        (obj / "harness.cpp").write_text(harness)
+        for path in (_HARNESS, *_HEADERS):
+            shutil.copy(path, obj)
         (obj / "ports.inc").write_text(_port_table((obj / "Vtop.h").read_text()))
         # Few files, since the headers cost more than a small model. What runs once needs no optimiser.
         sources = {path.name: path.stat().st_size for path in sorted(obj.glob("Vtop*.cpp"))}
@@ -225,19 +238,11 @@ def build_library(verilog: str, top: str) -> Path:
             commands.append([compiler, *flags, *level, "-c", f"{unit}.cpp", "-o", f"{unit}.o"])
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda command: run_tool(command, "g++", obj), commands))
-        link = [
-            compiler,
-            "-shared",
-            "-pthread",
-            "-o",
-            "../model.so",
-            "hot.o",
-            "cold.o",
-            str(_runtime(compiler)),
-        ]
+        common = [str(path) for path in common_objects(compiler)]
+        link = [compiler, "-shared", "-pthread", "-o", "../model.so", "hot.o", "cold.o", *common]
         run_tool(link, "Linking", obj)
         shutil.rmtree(obj)
 
-    parts = [verilog, top, harness, waivers().read_text(), identity(compiler), *VERILATOR_FLAGS,
+    parts = [verilog, top, *harness, waivers().read_text(), identity(compiler), *VERILATOR_FLAGS,
              *CXX_FLAGS, *HOT_FLAGS, *COLD_FLAGS]  # fmt: skip
     return cached("model", parts, make) / "model.so"

@@ -1,36 +1,23 @@
 // Drives a verilated model: clock, ports, streams and vectors, with no Python in the cycle loop.
 // Compiled together with the model (ports.inc is generated from its header) and called through ctypes
-// by sat_hdl.sim.fast, whose structures mirror those below.
+// by sat_hdl.sim.fast, whose structures mirror those below. Memories and register ports: system.cpp.
 //
 // A cycle is: drive the inputs, settle with the clock low, look at the outputs, rise the clock.
 
-#include <cstdint>
-#include <cstring>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "Vtop.h"
+#include "design.hpp"
 #include "verilated.h"
 
 namespace {
 
-struct Port {
-    const char* name;
-    uint32_t width;     // in bits
-    uint32_t is_input;
-    uint8_t* data;      // little-endian, as wide as the smallest C++ integer or array of words that fits
-    uint32_t bytes;
-};
-
 // Where a design that stops itself says why: its model's stop_reason.
 thread_local std::string* stop_sink;
 
-struct Model {
-    std::string stop_reason;  // $stop, $finish or a failed assertion; else empty
+struct Model final : Design {
     VerilatedContext context;
     std::unique_ptr<Vtop> top;
-    std::vector<Port> ports;
     uint8_t no_clock = 0;
     uint8_t* clk = &no_clock;
 
@@ -47,13 +34,12 @@ struct Model {
         for (const Port& port : ports)
             if (!std::strcmp(port.name, "clk") && port.is_input) clk = port.data;
     }
-    bool stopped() const { return !stop_reason.empty(); }
-    void enter() { stop_sink = &stop_reason; }  // before the library's other calls
-    void settle() {
+    void enter() override { stop_sink = &stop_reason; }
+    void settle() override {
         *clk = 0;
         top->eval();
     }
-    void rise() {
+    void rise() override {
         *clk = 1;
         top->eval();
     }
@@ -88,41 +74,7 @@ struct Run {
     uint32_t wait_inputs; // whether inputs must have been consumed at the end
 };
 
-enum Status { kDone, kLimit, kIdle, kDropped, kChanged, kSurplus, kStopped };
-
-// Steele, Lea and Flood's SplitMix64.
-inline uint64_t draw(uint64_t& state) {
-    uint64_t z = (state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 inline bool stalls(Stream& s) { return s.stall && static_cast<uint32_t>(draw(s.random)) < s.stall; }
-
-inline void copy(void* to, const void* from, uint32_t bytes) {
-    switch (bytes) {  // constant sizes become single moves
-        case 1: std::memcpy(to, from, 1); break;
-        case 2: std::memcpy(to, from, 2); break;
-        case 4: std::memcpy(to, from, 4); break;
-        case 8: std::memcpy(to, from, 8); break;
-        default: std::memcpy(to, from, bytes);
-    }
-}
-
-// Random bits on the payload, so that a design that looks at it without `valid` is found out.
-void garbage(const Port& port, uint64_t& random) {
-    uint32_t done = 0;
-    while (done < port.bytes) {
-        const uint64_t bits = draw(random);
-        const uint32_t n = port.bytes - done < 8 ? port.bytes - done : 8;
-        std::memcpy(port.data + done, &bits, n);
-        done += n;
-    }
-    // A port's bits beyond its width must be 0.
-    for (uint32_t bit = port.width; bit < port.bytes * 8; bit = (bit | 7) + 1)
-        port.data[bit / 8] &= static_cast<uint8_t>((1u << (bit % 8)) - 1);
-}
 
 struct Runner {
     Model& model;
@@ -243,14 +195,13 @@ void vl_fatal(const char* file, int line, const char* scope, const char* message
     *stop_sink += std::string(": ") + message;
 }
 
-#define API extern "C" __attribute__((visibility("default")))
-
 API Model* sim_new() { return new Model; }
 API void sim_delete(Model* model) {
     model->enter();
     model->top->final();
     delete model;
 }
+API Design* sim_design(Model* model) { return model; }
 API uint32_t sim_port_count(Model* model) { return static_cast<uint32_t>(model->ports.size()); }
 API const Port* sim_ports(Model* model) { return model->ports.data(); }
 API const char* sim_stop_reason(Model* model) { return model->stop_reason.c_str(); }

@@ -32,11 +32,11 @@ def sum_of(verilog: str) -> int:
 
 @pytest.fixture
 def empty_cache(tmp_path, monkeypatch):
-    """A cache of this test's own; Verilator's runtime, which takes long, is linked from the shared one."""
-    runtime = build._runtime(build.require_tool("g++")).parent
+    """A cache of this test's own; what every model shares, which takes long, is linked from the common one."""
     root = tmp_path / "cache"
     root.mkdir()
-    (root / runtime.name).symlink_to(runtime)
+    for path in build.common_objects(build.require_tool("g++")):
+        (root / path.parent.name).symlink_to(path.parent)
     monkeypatch.setenv("SAT_HDL_CACHE", str(root))
     return root
 
