@@ -20,7 +20,7 @@ __all__ = [
 
 
 class ErrorCode(enum.Enum, shape=4):
-    """Why a job was refused. 0 is no error."""
+    """Why a job was refused, or a program ended. 0 is no error."""
 
     NONE = 0
     #: m, k or n is 0.
@@ -29,6 +29,28 @@ class ErrorCode(enum.Enum, shape=4):
     BAD_GROUP = 2
     #: N is 0 or larger than M.
     BAD_KEEP = 3
+    #: A word past the end of an on-chip buffer.
+    OUT_OF_RANGE = 4
+    #: An address, stride or run that is no multiple of the memory's width, or a run or count of 0.
+    MISALIGNED = 5
+    #: Memory answered a read with SLVERR or DECERR.
+    READ_ERROR = 6
+    #: Memory answered a write so.
+    WRITE_ERROR = 7
+    #: A word that is no instruction, or one that asks for a unit, register or action that there is not.
+    ILLEGAL_INSTRUCTION = 8
+    #: END without LOOP, LOOP 0, or loops deeper than the front end's stack.
+    BAD_LOOP = 9
+    #: Every unit that has work waits for a semaphore.
+    DEADLOCK = 10
+    #: The program took longer than the host's limit.
+    TIMEOUT = 11
+    #: A semaphore went beyond its largest count.
+    SEMAPHORE_OVERFLOW = 12
+    #: A store's results are fewer or more than its descriptor writes.
+    BAD_SHAPE = 13
+    #: Memory answered the fetch of an instruction with SLVERR or DECERR.
+    FETCH_ERROR = 14
 
 
 def pair_layout(config: Config) -> data.StructLayout:

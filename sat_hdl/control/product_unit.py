@@ -1,0 +1,280 @@
+"""COMPUTE: a product whose operands lie in the buffers."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.config import Config
+from sat_hdl.control.control import job_error
+from sat_hdl.control.tiles import TileWalk, tile_layout
+from sat_hdl.layouts import ErrorCode, job_layout, report_layout, result_layout
+from sat_hdl.memory.north_buffer import north_address
+from sat_hdl.memory.result_buffer import result_address, result_word
+from sat_hdl.memory.west_buffer import west_address
+
+__all__ = ["Initial", "ProductUnit", "product_run_layout"]
+
+
+class Initial:
+    """What sums start from: the actions of the unit."""
+
+    ZERO, BIAS, RESULTS = range(3)
+
+
+def product_run_layout(config: Config) -> data.StructLayout:
+    """A job, and where its operands and results lie, in words of their buffers.
+
+    A tile of R rows of A has ``west_pitch`` words in each bank, a panel of B ``north_pitch``. ``start``: see
+    :class:`Initial`. Biases have a word a slot, one slot after the other; results and partial sums come in
+    the order of the
+    array: for band, for tile, for slot, for row.
+    """
+    return data.StructLayout(
+        {
+            "job": job_layout(config),
+            "start": 2,
+            "west": 17,
+            "west_pitch": 17,
+            "north": 17,
+            "north_pitch": 17,
+            "initial": 17,
+            "result": 17,
+        }
+    )
+
+
+class ProductUnit(wiring.Component):
+    """Runs a job of a :class:`~sat_hdl.top.ProductCore` out of the buffers, by sending it their words in its order.
+
+    Three walks over the same tiles make the addresses, each as far ahead as the pipes behind the buffers let it: one
+    address a cycle, and a cycle between tiles. An illegal job, and one that would read or write past a
+    buffer's end, is
+    reported; what lies beyond is not written.
+
+    Arguments
+    ---------
+    config: everything.
+
+    Members
+    -------
+    run: In(stream of product_run_layout).
+    status: Out(stream of report_layout), when the last result has been written. range_error: Out(1), meanwhile.
+    job: Out(stream of job_layout), report: In(stream of report_layout), result: In(stream of result_layout):
+        the core's.
+    west, north, initial: Out(streams of addresses). results: Out(stream of result_word).
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        super().__init__(
+            {
+                "run": In(stream.Signature(product_run_layout(config))),
+                "status": Out(stream.Signature(report_layout())),
+                "range_error": Out(1),
+                "job": Out(stream.Signature(job_layout(config))),
+                "report": In(stream.Signature(report_layout())),
+                "result": In(stream.Signature(result_layout(config))),
+                "west": Out(stream.Signature(west_address(config))),
+                "north": Out(stream.Signature(north_address(config))),
+                "initial": Out(stream.Signature(result_address(config))),
+                "results": Out(stream.Signature(result_word(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        run = Signal(product_run_layout(config))
+        job = run.job
+        report = Signal(report_layout())
+        kept, groups, short = (Signal(config.dim_bits, name=n) for n in ("kept", "groups", "short"))
+        bit = Signal(range(config.count_bits + 1))
+        start = Signal()
+        out_of_range = Signal()
+
+        m.submodules.walk = walk = TileWalk(config)
+        m.d.comb += [walk.start.eq(start), walk.m.eq(job.m), walk.n.eq(job.n)]
+        users = {"west": self._west, "north": self._north, "initial": self._initial}
+        ready, beyond = [], []
+        for name, make in users.items():
+            queue = SyncFIFO(width=tile_layout(config).size, depth=2)
+            m.submodules[f"{name}_tiles"] = queue
+            ready.append(queue.w_rdy)
+            m.d.comb += [
+                queue.w_data.eq(walk.tiles.payload),
+                queue.w_en.eq(walk.tiles.valid & walk.tiles.ready),
+            ]
+            beyond.append(make(m, run, data.View(tile_layout(config), queue.r_data), queue, start, kept))
+        m.d.comb += walk.tiles.ready.eq(Cat(ready).all())
+
+        # --- results -------------------------------------------------------------------------------------
+        place = Signal(18)
+        inside = place < config.result_depth
+        m.d.comb += [
+            self.results.payload.address.eq(place),
+            self.results.payload.lanes.eq(self.result.payload),
+            self.results.valid.eq(self.result.valid & inside),
+            self.result.ready.eq(self.results.ready | ~inside),
+        ]
+        with m.If(self.result.valid & self.result.ready):
+            m.d.sync += place.eq(place + inside)
+        with m.If(Cat(*beyond, self.result.valid & ~inside).any()):
+            m.d.sync += out_of_range.eq(1)
+
+        # --- jobs -----------------------------------------------------------------------------------------
+        m.d.comb += [
+            self.job.payload.eq(job),
+            self.status.payload.eq(report),
+            self.range_error.eq(out_of_range),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.run.ready.eq(1)
+                m.d.sync += [
+                    run.eq(self.run.payload),
+                    bit.eq(0),
+                    kept.eq(0),
+                    out_of_range.eq(0),
+                    report.eq(0),
+                ]
+                with m.If(self.run.valid):
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                with m.Switch(job.group):
+                    for length in config.group_lengths():
+                        with m.Case(length):
+                            m.d.sync += [
+                                groups.eq(job.k >> (length.bit_length() - 1)),
+                                short.eq(job.k & (length - 1)),
+                            ]
+                m.d.sync += [report.error.eq(job_error(config, job)), place.eq(run.result)]
+                m.next = "MEASURE"
+            with m.State("MEASURE"):  # kept = groups · N + min(N, the rest)
+                with m.If(report.error != ErrorCode.NONE):
+                    m.next = "REPORT"
+                with m.Elif(bit == config.count_bits):
+                    m.d.sync += kept.eq(kept + Mux(short < job.keep, short, job.keep))
+                    m.next = "START"
+                with m.Else():
+                    m.d.sync += [
+                        bit.eq(bit + 1),
+                        kept.eq(kept + Mux(job.keep.bit_select(bit, 1), groups << bit, 0)),
+                    ]
+            with m.State("START"):
+                m.d.comb += self.job.valid.eq(1)
+                with m.If(self.job.ready):
+                    m.d.comb += start.eq(1)
+                    m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += self.report.ready.eq(1)
+                with m.If(self.report.valid):
+                    m.d.sync += report.eq(self.report.payload)
+                    m.next = "REPORT"
+            with m.State("REPORT"):
+                m.d.comb += self.status.valid.eq(1)
+                with m.If(self.status.ready):
+                    m.next = "IDLE"
+        return m
+
+    def _west(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
+        """For every tile: its words, element by element, from k = 0."""
+        config = self._config
+        step = config.west_elements
+        lane_bits = (config.ingest - 1).bit_length()
+        k = Signal(config.dim_bits + 1)
+        base = Signal(18)
+        first = Signal()  # of a tile: its base is taken
+        with m.If(start):
+            m.d.sync += [k.eq(0), base.eq(run.west), first.eq(1)]
+        word = Signal(26)
+        m.d.comb += [
+            word.eq(base + (k >> lane_bits)),
+            self.west.payload.word.eq(word),
+            self.west.payload.lane.eq(k[:lane_bits]),
+        ]
+        last = Signal()
+        m.d.comb += last.eq(k + step >= run.job.k)
+        with m.If(queue.r_rdy & first):
+            with m.If(tile.opens):
+                m.d.sync += base.eq(run.west)
+            m.d.sync += first.eq(0)
+        with m.Elif(queue.r_rdy):
+            m.d.comb += self.west.valid.eq(1)
+            with m.If(self.west.ready):
+                m.d.sync += k.eq(k + step)
+                with m.If(last):
+                    m.d.comb += queue.r_en.eq(1)
+                    m.d.sync += [k.eq(0), base.eq(base + run.west_pitch), first.eq(1)]
+        return self.west.valid & (word >= config.west_depth)
+
+    def _north(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
+        """For every tile: for kept weight, for slot of its band."""
+        config = self._config
+        parts = config.panel // config.cols
+        layout = data.StructLayout({"part": max(1, (parts - 1).bit_length()), "offset": 18})
+        now, opening = Signal(layout, name="north_now"), Signal(layout, name="north_opening")
+        row = Signal(config.dim_bits)
+        slot = Signal.like(tile.rounds, name="north_slot")
+        first = Signal()
+        with m.If(start):
+            m.d.sync += [now.part.eq(0), now.offset.eq(run.north), row.eq(0), slot.eq(0), first.eq(1)]
+        word = Signal(26)
+        m.d.comb += [
+            word.eq(now.offset + row),
+            self.north.payload.word.eq(word),
+            self.north.payload.part.eq(now.part),
+        ]
+        with m.If(queue.r_rdy & first):
+            # A band goes on where the one before ended; its other tiles start where it did.
+            with m.If(tile.opens):
+                m.d.sync += opening.eq(now)
+            with m.Else():
+                m.d.sync += now.eq(opening)
+            m.d.sync += first.eq(0)
+        with m.Elif(queue.r_rdy):
+            m.d.comb += self.north.valid.eq(1)
+            with m.If(self.north.ready):
+                with m.If(now.part == parts - 1):
+                    m.d.sync += [now.part.eq(0), now.offset.eq(now.offset + run.north_pitch)]
+                with m.Else():
+                    m.d.sync += now.part.eq(now.part + 1)
+                m.d.sync += slot.eq(slot + 1)
+                with m.If(slot == tile.rounds):
+                    m.d.sync += [slot.eq(0), row.eq(row + 1)]
+                    with m.If(row + 1 == kept):
+                        m.d.comb += queue.r_en.eq(1)
+                        m.d.sync += [row.eq(0), first.eq(1)]
+                    with m.Else():
+                        m.d.sync += now.eq(opening)
+        return self.north.valid & (word >= config.north_depth)
+
+    def _initial(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
+        """For every tile: for slot, for row. Biases have a word a slot, of a band each tile the same."""
+        config = self._config
+        place, opening = Signal(18, name="initial_place"), Signal(18, name="initial_opening")
+        slot, row = Signal.like(tile.rounds, name="initial_slot"), Signal.like(tile.rows, name="initial_row")
+        first = Signal()
+        bias = run.start == Initial.BIAS
+        with m.If(start):
+            m.d.sync += [place.eq(run.initial), slot.eq(0), row.eq(0), first.eq(1)]
+        m.d.comb += self.initial.payload.eq(place)
+        with m.If(run.start == Initial.ZERO):
+            m.d.comb += queue.r_en.eq(1)
+        with m.Elif(queue.r_rdy & first):
+            with m.If(tile.opens | ~bias):
+                m.d.sync += opening.eq(place)
+            with m.Else():
+                m.d.sync += place.eq(opening)
+            m.d.sync += first.eq(0)
+        with m.Elif(queue.r_rdy):
+            m.d.comb += self.initial.valid.eq(1)
+            with m.If(self.initial.ready):
+                last_row = row == tile.rows
+                m.d.sync += [place.eq(place + (~bias | last_row)), row.eq(Mux(last_row, 0, row + 1))]
+                with m.If(last_row):
+                    m.d.sync += slot.eq(slot + 1)
+                    with m.If(slot == tile.rounds):
+                        m.d.comb += queue.r_en.eq(1)
+                        m.d.sync += [slot.eq(0), first.eq(1)]
+        return self.initial.valid & (place >= config.result_depth)

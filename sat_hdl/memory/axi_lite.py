@@ -1,0 +1,68 @@
+"""AXI4-Lite in front of plain registers."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from sat_hdl.memory.axi import AxiLiteSignature
+
+__all__ = ["AxiLiteBridge"]
+
+
+class AxiLiteBridge(wiring.Component):
+    """A subordinate that turns accesses into those of a bus whose reads are answered in the same cycle.
+
+    One access at a time, a write or a read in 3 cycles; writes go first.
+
+    Arguments
+    ---------
+    address_bits: of the registers, 3 to 32.
+
+    Members
+    -------
+    s_axi: In(AxiLiteSignature).
+    address: Out(address_bits). write: Out(1), write_data: Out(32), write_mask: Out(4). read_data: In(32).
+    """
+
+    def __init__(self, *, address_bits: int):
+        if not isinstance(address_bits, int) or not 3 <= address_bits <= 32:
+            raise ValueError(f"address_bits must be an integer from 3 to 32, not {address_bits!r}")
+        super().__init__(
+            {
+                "s_axi": In(AxiLiteSignature(address_bits=address_bits)),
+                "address": Out(address_bits),
+                "write": Out(1),
+                "write_data": Out(32),
+                "write_mask": Out(4),
+                "read_data": In(32),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        axi = self.s_axi
+        read = Signal()
+        with m.FSM():
+            with m.State("IDLE"):
+                with m.If(axi.awvalid & axi.wvalid):
+                    m.d.comb += [axi.awready.eq(1), axi.wready.eq(1)]
+                    m.d.sync += [
+                        self.address.eq(axi.awaddr),
+                        self.write_data.eq(axi.wdata),
+                        self.write_mask.eq(axi.wstrb),
+                        read.eq(0),
+                    ]
+                    m.next = "ACT"
+                with m.Elif(axi.arvalid):
+                    m.d.comb += axi.arready.eq(1)
+                    m.d.sync += [self.address.eq(axi.araddr), read.eq(1)]
+                    m.next = "ACT"
+            with m.State("ACT"):
+                m.d.comb += self.write.eq(~read)
+                m.d.sync += [axi.rdata.eq(self.read_data), axi.rvalid.eq(read), axi.bvalid.eq(~read)]
+                m.next = "ANSWER"
+            with m.State("ANSWER"):
+                with m.If((axi.rvalid & axi.rready) | (axi.bvalid & axi.bready)):
+                    m.d.sync += [axi.rvalid.eq(0), axi.bvalid.eq(0)]
+                    m.next = "IDLE"
+        return m

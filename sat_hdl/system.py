@@ -1,0 +1,198 @@
+"""The device: a program in memory drives buffers, array and stores. Wiring only."""
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from sat_hdl.config import Config
+from sat_hdl.control.compute_unit import ComputeUnit
+from sat_hdl.control.csr import COUNTERS, PARAMETERS, CsrBlock
+from sat_hdl.control.fetch import Fetch
+from sat_hdl.control.frontend import Frontend
+from sat_hdl.control.isa import UNITS
+from sat_hdl.control.load_unit import LoadUnit
+from sat_hdl.control.semaphores import Semaphores
+from sat_hdl.control.store_unit import StoreUnit
+from sat_hdl.control.unit import UnitQueue
+from sat_hdl.datapath import Datapath
+from sat_hdl.memory.axi import Axi4Signature, AxiLiteSignature, connect_axi4
+from sat_hdl.memory.axi_lite import AxiLiteBridge
+from sat_hdl.memory.read_port import ReadPort
+from sat_hdl.memory.write_port import WritePort
+
+__all__ = ["SatTop"]
+
+#: Width of a CSR's address.
+_CSR_BITS = 9
+_ID_BITS = 4
+
+
+class SatTop(wiring.Component):
+    """The accelerator. The host writes a program and tensors into memory, sets PROGRAM and starts.
+
+    See :mod:`~sat_hdl.control.isa` for programs and :mod:`~sat_hdl.control.csr` for the registers.
+
+    Arguments
+    ---------
+    config: everything; rows and cols are powers of two.
+
+    Members
+    -------
+    m_axi: Out(Axi4Signature). Memory.
+    s_axi: In(AxiLiteSignature). Registers.
+    irq: Out(1). A program has ended, and interrupts are on.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._datapath = Datapath(config)
+        super().__init__(
+            {
+                "m_axi": Out(Axi4Signature(data_bits=config.memory_bits, id_bits=_ID_BITS)),
+                "s_axi": In(AxiLiteSignature(address_bits=_CSR_BITS)),
+                "irq": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.bridge = bridge = AxiLiteBridge(address_bits=_CSR_BITS)
+        m.submodules.csr = csr = CsrBlock(config)
+        connect(m, flipped(self.s_axi), bridge.s_axi)
+        m.d.comb += [
+            csr.address.eq(bridge.address),
+            csr.write.eq(bridge.write),
+            csr.write_data.eq(bridge.write_data),
+            csr.write_mask.eq(bridge.write_mask),
+            bridge.read_data.eq(csr.read_data),
+            self.irq.eq(csr.irq),
+        ]
+
+        # --- the parts that a soft reset clears -----------------------------------------------------------
+        reset = Signal()
+        names = list(UNITS)
+        fetch = Fetch(data_bits=config.memory_bits)
+        frontend = Frontend(units=names, parameters=PARAMETERS)
+        semaphores = Semaphores(units=len(names))
+        datapath = self._datapath
+        load, compute, store = LoadUnit(config), ComputeUnit(config), StoreUnit(config)
+        read_port = ReadPort(clients=2, data_bits=config.memory_bits)
+        write_port = WritePort(clients=1, data_bits=config.memory_bits)
+        units = {"load": load, "compute": compute, "store": store}
+        queues = {name: UnitQueue(registers=len(UNITS[name].registers)) for name in names}
+        parts = {
+            "fetch": fetch, "frontend": frontend, "semaphores": semaphores, "datapath": datapath,
+            "read_port": read_port, "write_port": write_port, **units,
+            **{f"{name}_queue": queue for name, queue in queues.items()},
+        }  # fmt: skip
+        for name, part in parts.items():
+            m.submodules[name] = ResetInserter(reset)(part)
+
+        # --- program ----------------------------------------------------------------------------------------
+        halt, overflow, wanted = Signal(), Signal(), Signal()
+        m.d.comb += [
+            halt.eq(frontend.halt | wanted),
+            frontend.start.eq(csr.start),
+            frontend.program.eq(csr.program),
+            frontend.limit.eq(csr.limit),
+            frontend.parameters.eq(csr.parameters),
+            fetch.jump.eq(frontend.jump),
+            fetch.target.eq(frontend.target),
+            fetch.stop.eq(~frontend.busy | halt),
+            frontend.semaphore_overflow.eq(semaphores.overflow),
+            semaphores.clear.eq(csr.start),
+        ]
+        connect(m, fetch.instructions, frontend.instructions)
+        cleared = Signal(len(names))
+        for i, name in enumerate(names):
+            unit, queue = units[name], queues[name]
+            connect(m, queue.run, unit.run)
+            m.d.comb += [
+                queue.entries.payload.eq(frontend.entries),
+                queue.entries.valid.eq(frontend.entry_valid[i]),
+                frontend.entry_ready[i].eq(queue.entries.ready),
+                unit.values.eq(queue.values),
+                queue.done.eq(unit.done),
+                semaphores.wait[i].eq(queue.wait),
+                semaphores.signal[i].eq(queue.signal),
+                queue.taken.eq(semaphores.taken[i]),
+                queue.overflow.eq(overflow),
+                queue.halt.eq(halt),
+                cleared[i].eq(queue.clear),
+                frontend.idle[i].eq(queue.idle),
+                frontend.blocked[i].eq(queue.blocked),
+                frontend.error[i].eq(unit.error),
+                frontend.error_address[i].eq(unit.error_address),
+            ]
+        with m.If(datapath.overflow):
+            m.d.sync += overflow.eq(1)
+        with m.Elif(cleared.any() | reset):
+            m.d.sync += overflow.eq(0)
+
+        # --- units and datapath ---------------------------------------------------------------------------
+        m.d.comb += [
+            load.halt.eq(halt),
+            store.halt.eq(halt),
+            datapath.load_start.eq(load.start),
+            datapath.load.eq(load.what),
+            load.loading.eq(datapath.loading),
+            load.range_error.eq(datapath.load_error),
+            compute.range_error.eq(datapath.run_error),
+            datapath.store_start.eq(store.start),
+            datapath.store.eq(store.what),
+            store.storing.eq(datapath.storing),
+            store.range_error.eq(datapath.store_error),
+        ]
+        connect(m, load.beats, datapath.beats)
+        connect(m, compute.product, datapath.run)
+        connect(m, datapath.status, compute.status)
+        connect(m, datapath.stored, store.beats)
+
+        # --- memory -----------------------------------------------------------------------------------------
+        connect(m, fetch.port, read_port.clients[0])
+        connect(m, load.port, read_port.clients[1])
+        connect(m, store.port, write_port.clients[0])
+        connect_axi4(m, self.m_axi, read_port.m_axi, write_port.m_axi)
+        # A reset in the middle of a burst would leave answers that nobody waits for: it is kept until all have come.
+        quiet = ~(fetch.busy | load.on_memory | store.on_memory)
+        m.d.comb += [frontend.quiet.eq(quiet), reset.eq(wanted & quiet)]
+        with m.If(csr.reset):
+            m.d.sync += wanted.eq(1)
+        with m.Elif(reset):
+            m.d.sync += wanted.eq(0)
+
+        self._count(m, csr, frontend, queues, units, compute, overflow)
+        return m
+
+    def _count(
+        self, m: Module, csr: CsrBlock, frontend: Frontend, queues, units, compute: ComputeUnit, overflow
+    ):
+        """Performance counters: of the program that ran last."""
+        axi = self.m_axi
+        steps = {"read_beats": axi.rvalid & axi.rready, "write_beats": axi.wvalid & axi.wready}
+        for name, unit in units.items():
+            steps[f"{name}_busy"] = unit.busy
+            steps[f"{name}_blocked"] = queues[name].blocked
+        for name in ("cycles", "busy", "input_stalls", "output_stalls"):
+            steps[f"array_{name}"] = [compute.reported, compute.report[name]]
+        for i, (name, _) in enumerate(COUNTERS):
+            if name == "cycles":
+                m.d.comb += csr.counters[i].eq(frontend.cycles)
+                continue
+            counter, step = Signal(64, name=f"count_{name}"), steps[name]
+            enable, amount = step if isinstance(step, list) else (step & frontend.busy, 1)
+            with m.If(csr.start):
+                m.d.sync += counter.eq(0)
+            with m.Elif(enable):
+                m.d.sync += counter.eq(counter + amount)
+            m.d.comb += csr.counters[i].eq(counter)
+        m.d.comb += [
+            csr.busy.eq(frontend.busy),
+            csr.done.eq(frontend.done),
+            csr.failed.eq(frontend.failed),
+            csr.overflow.eq(overflow),
+            csr.fault.eq(frontend.fault),
+            csr.fault_unit.eq(frontend.fault_unit),
+            csr.fault_address.eq(frontend.fault_address),
+        ]
