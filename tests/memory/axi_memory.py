@@ -81,6 +81,7 @@ class AxiMemory:
         self._reading: dict[int, deque] = {}  # identifier → (due, address, beats left)
         self._read_order: deque = deque()  # identifiers, in order of their requests
         self._addressed: deque = deque()  # writes whose data are to come
+        self._early: deque = deque()  # data that came before their address
         self._answers: dict[int, deque] = {}
         self._answer_order: deque = deque()
         self._held: dict[str, tuple] = {}
@@ -160,7 +161,11 @@ class AxiMemory:
             self._answer_order.remove(self._b)
             self._b = None
         if self._pin("wvalid") and self._pin("wready"):
-            self._write_beat()
+            # The address may be accepted later, but must have been offered.
+            assert self._addressed or self._pin("awvalid"), "data came before their address"
+            self._early.append((self._pin("wstrb"), self._pin("wdata"), self._pin("wlast")))
+        while self._early and self._addressed:
+            self._write_beat(*self._early.popleft())
         self.cycle += 1
 
     def _steady(self, channel: str, names: tuple[str, ...]):
@@ -191,18 +196,17 @@ class AxiMemory:
             self._read_order.remove(self._r)
         self._r = None
 
-    def _write_beat(self):
+    def _write_beat(self, strobes: int, value: int, last: int):
         self.writes += 1
-        assert self._addressed, "data came before their address"
         burst = self._addressed[0]
         identifier, address, left, _ = burst
-        strobes, value = self._pin("wstrb"), self._pin("wdata").to_bytes(self.size, "little")
         if self.faulty(address):
             burst[3] = SLVERR
         else:
             mask = np.array([strobes >> i & 1 for i in range(self.size)], bool)
-            self.memory[self._place(address)][mask] = np.frombuffer(value, np.uint8)[mask]
-        assert self._pin("wlast") == (left == 1)
+            beat = np.frombuffer(value.to_bytes(self.size, "little"), np.uint8)
+            self.memory[self._place(address)][mask] = beat[mask]
+        assert last == (left == 1)
         burst[1] += self.size
         burst[2] -= 1
         if left == 1:

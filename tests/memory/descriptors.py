@@ -28,8 +28,7 @@ def random_descriptor(
         padded = not writes and rng.random() < 0.7
     extent = {}
     if padded:
-        extent = {
-            "y0": rng.randint(-5, 5), "x0": rng.randint(-5, 5), "height": rng.randint(1, 12), "width": rng.randint(1, 12)
-        }  # fmt: skip
+        extent = {name: rng.randint(-5, 5) for name in ("y0", "x0")}
+        extent |= {name: rng.randint(1, 12) for name in ("height", "width")}
     base = rng.choice([rng.randrange(1 << 16), rng.randrange(1 << 32), (1 << 32) - rng.randrange(1 << 10)])
     return Descriptor(base=base // size * size, run=run, loops=loops, **extent)

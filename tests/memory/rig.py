@@ -19,14 +19,14 @@ from .axi_memory import AxiMemory, Pins
 
 
 class Rig(wiring.Component):
-    """``clients`` readers r0 … and as many writers w0 … on m_axi."""
+    """Readers r0 … and writers w0 … on m_axi."""
 
-    def __init__(self, *, clients: int, data_bits: int, depth: int, burst_beats: int):
+    def __init__(self, *, readers: int, writers: int, data_bits: int, depth: int, burst_beats: int):
         arguments = {"data_bits": data_bits, "depth": depth, "burst_beats": burst_beats}
-        self.readers = [AffineReader(**arguments) for _ in range(clients)]
-        self.writers = [AffineWriter(**arguments) for _ in range(clients)]
-        self.read_port = ReadPort(clients=clients, data_bits=data_bits)
-        self.write_port = WritePort(clients=clients, data_bits=data_bits)
+        self.readers = [AffineReader(**arguments) for _ in range(readers)]
+        self.writers = [AffineWriter(**arguments) for _ in range(writers)]
+        self.read_port = ReadPort(clients=readers, data_bits=data_bits)
+        self.write_port = WritePort(clients=writers, data_bits=data_bits)
         parts = {f"r{i}": part for i, part in enumerate(self.readers)}
         parts |= {f"w{i}": part for i, part in enumerate(self.writers)}
         self._parts = parts
@@ -35,7 +35,7 @@ class Rig(wiring.Component):
             for member, what in part.signature.members.items():
                 if member != "port":
                     members[f"{name}_{member}"] = what
-        axi = Axi4Signature(data_bits=data_bits, id_bits=self.read_port.id_bits)
+        axi = Axi4Signature(data_bits=data_bits, id_bits=max(self.read_port.id_bits, self.write_port.id_bits))
         super().__init__({**members, "m_axi": Out(axi)})
 
     def elaborate(self, platform):
