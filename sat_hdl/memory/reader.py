@@ -20,8 +20,8 @@ def read_start_layout() -> data.StructLayout:
 
 
 def read_beat_layout(data_bits: int) -> data.StructLayout:
-    """``last``: of a run."""
-    return data.StructLayout({"data": data_bits, "last": 1})
+    """``last``: of a run. ``pad``: its run is padding."""
+    return data.StructLayout({"data": data_bits, "last": 1, "pad": 1})
 
 
 class AffineReader(wiring.Component):
@@ -154,6 +154,7 @@ class AffineReader(wiring.Component):
                 out_valid.eq(gives),
                 out.data.eq(Mux(head.padding, fill.replicate(self._data_bits // 16), beats.out.payload)),
                 out.last.eq(ends),
+                out.pad.eq(head.padding),
                 out_last.eq(ends & head.last),
             ]
         with m.If(gives):
