@@ -1,6 +1,6 @@
 """Small designs with AXI ports, which can be told at run time to break the protocol."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -119,7 +119,7 @@ class Copier(wiring.Component):
         pins = {name: getattr(self, attribute) for name, attribute in self._bus.items()}
         size = self._data // 8
         busy, answers = Signal(), [Signal(2), Signal(2)]
-        words, started = register_file(m, self.s_axi, fault, Cat(busy, 0, 0, *answers)[0:7])
+        words, started = register_file(m, self.s_axi, fault, Cat(busy, Const(0, 1), *answers))
         source, target, left = Signal(32), Signal(32), Signal(32)
         beats, count = Signal(9), Signal(9)
         m.submodules.buffer = buffer = memory.Memory(shape=self._data, depth=256, init=[])
