@@ -14,6 +14,7 @@ from sat_hdl.control.load_unit import LoadUnit
 from sat_hdl.control.semaphores import Semaphores
 from sat_hdl.control.store_unit import StoreUnit
 from sat_hdl.control.unit import UnitQueue
+from sat_hdl.control.vector_unit import READERS, WRITERS, VectorUnit
 from sat_hdl.datapath import Datapath
 from sat_hdl.memory.axi import Axi4Signature, AxiLiteSignature, connect_axi4
 from sat_hdl.memory.axi_lite import AxiLiteBridge
@@ -77,9 +78,10 @@ class SatTop(wiring.Component):
         semaphores = Semaphores(units=len(names))
         datapath = self._datapath
         load, compute, store = LoadUnit(config), ComputeUnit(config), StoreUnit(config)
-        read_port = ReadPort(clients=2, data_bits=config.memory_bits)
-        write_port = WritePort(clients=1, data_bits=config.memory_bits)
-        units = {"load": load, "compute": compute, "store": store}
+        vector = VectorUnit(config)
+        read_port = ReadPort(clients=2 + len(READERS), data_bits=config.memory_bits)
+        write_port = WritePort(clients=1 + len(WRITERS), data_bits=config.memory_bits)
+        units = {"load": load, "compute": compute, "store": store, "vector": vector}
         queues = {name: UnitQueue(registers=len(UNITS[name].registers)) for name in names}
         parts = {
             "fetch": fetch, "frontend": frontend, "semaphores": semaphores, "datapath": datapath,
@@ -125,7 +127,7 @@ class SatTop(wiring.Component):
                 frontend.error[i].eq(unit.error),
                 frontend.error_address[i].eq(unit.error_address),
             ]
-        with m.If(datapath.overflow):
+        with m.If(datapath.overflow | vector.overflow):
             m.d.sync += overflow.eq(1)
         with m.Elif(cleared.any() | reset):
             m.d.sync += overflow.eq(0)
@@ -134,6 +136,7 @@ class SatTop(wiring.Component):
         m.d.comb += [
             load.halt.eq(halt),
             store.halt.eq(halt),
+            vector.halt.eq(halt),
             datapath.load_start.eq(load.start),
             datapath.load.eq(load.what),
             load.loading.eq(datapath.loading),
@@ -153,9 +156,13 @@ class SatTop(wiring.Component):
         connect(m, fetch.port, read_port.clients[0])
         connect(m, load.port, read_port.clients[1])
         connect(m, store.port, write_port.clients[0])
+        for i in range(len(READERS)):
+            connect(m, vector.reads[i], read_port.clients[2 + i])
+        for i in range(len(WRITERS)):
+            connect(m, vector.writes[i], write_port.clients[1 + i])
         connect_axi4(m, self.m_axi, read_port.m_axi, write_port.m_axi)
         # A reset in the middle of a burst would leave answers that nobody waits for: it is kept until all have come.
-        quiet = ~(fetch.busy | load.on_memory | store.on_memory)
+        quiet = ~(fetch.busy | load.on_memory | store.on_memory | vector.on_memory)
         m.d.comb += [frontend.quiet.eq(quiet), reset.eq(wanted & quiet)]
         with m.If(csr.reset):
             m.d.sync += wanted.eq(1)

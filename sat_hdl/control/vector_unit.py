@@ -1,0 +1,196 @@
+"""The vector unit: WUVE between affine readers and writers."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from sat_hdl.config import Config
+from sat_hdl.control.isa import UNITS
+from sat_hdl.control.unit import run_layout
+from sat_hdl.layouts import ErrorCode
+from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, StreamError
+from sat_hdl.memory.read_port import ReadClientSignature
+from sat_hdl.memory.reader import AffineReader
+from sat_hdl.memory.write_port import WriteClientSignature
+from sat_hdl.memory.writer import AffineWriter
+from sat_hdl.wuve.layouts import Op
+from sat_hdl.wuve.wuve import Wuve
+
+__all__ = ["READERS", "WRITERS", "VectorUnit"]
+
+READERS = ("x", "y", "z")
+WRITERS = ("out0", "out1")
+#: Cycles without a beat after which a stream that still wants some is known to get none.
+PATIENCE = 4095
+
+
+class VectorUnit(wiring.Component):
+    """Runs a vector command: starts the streams that it uses and the lanes, and waits for all of them.
+
+    A descriptor whose elements are not as many as the command's ends in BAD_SHAPE.
+
+    Arguments
+    ---------
+    config: everything.
+    depth: beats of room of each stream.
+
+    Members
+    -------
+    values: In(32 × registers), run: In(stream of run_layout), done: Out(1): see
+        :class:`~sat_hdl.control.unit.UnitQueue`.
+    error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
+    halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
+    overflow: Out(1), for a cycle: an inf or a NaN was met by a command that looks for them.
+    reads, writes: arrays of Out(ReadClientSignature), Out(WriteClientSignature).
+    """
+
+    def __init__(self, config: Config, *, depth: int = 256):
+        self._config, self._depth = config, depth
+        registers = len(UNITS["vector"].registers)
+        bits = config.memory_bits
+        super().__init__(
+            {
+                "values": In(data.ArrayLayout(32, registers)),
+                "run": In(stream.Signature(run_layout())),
+                "done": Out(1),
+                "error": Out(4),
+                "error_address": Out(32),
+                "halt": In(1),
+                "busy": Out(1),
+                "on_memory": Out(1),
+                "overflow": Out(1),
+                "reads": Out(ReadClientSignature(data_bits=bits)).array(len(READERS)),
+                "writes": Out(WriteClientSignature(data_bits=bits)).array(len(WRITERS)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        unit = UNITS["vector"]
+        bits = config.memory_bits
+        m.submodules.wuve = wuve = Wuve(
+            lanes=config.vector_lanes, data_bits=bits, format=config.format, target=config.target
+        )
+
+        def register(name: str):
+            return self.values[unit.index(name)]
+
+        def descriptor(prefix: str, words: int):
+            first = unit.index(f"{prefix}_base")
+            return Cat(self.values[first + i] for i in range(words))
+
+        # --- which streams a command uses -----------------------------------------------------------------
+        op = self.run.payload.action
+        uses = {
+            "x": 1,
+            "y": Cat(op == o.value for o in (Op.SGD, Op.ADD, Op.MASK, Op.SELECT_SUM)).any(),
+            "z": op == Op.SGD.value,
+            "out0": op != Op.CHECK.value,
+            "out1": (op == Op.SGD.value) | (op == Op.MAXPOOL.value),
+        }
+        streams: dict[str, AffineReader | AffineWriter] = {}
+        for i, name in enumerate(READERS):
+            streams[name] = reader = AffineReader(data_bits=bits, depth=self._depth)
+            m.submodules[name] = reader
+            m.d.comb += reader.start.payload.descriptor.eq(descriptor(name, READ_WORDS))
+            if name == "x":
+                m.d.comb += reader.start.payload.fill.eq(register("x_fill"))
+            connect(m, reader.out, getattr(wuve, name))
+            connect(m, reader.port, flipped(self.reads[i]))
+        for i, name in enumerate(WRITERS):
+            streams[name] = writer = AffineWriter(data_bits=bits, depth=self._depth)
+            m.submodules[name] = writer
+            beats = getattr(wuve, name)
+            m.d.comb += [
+                writer.start.payload.eq(descriptor(name, WRITE_WORDS)),
+                writer.data.payload.eq(beats.payload.data),
+                writer.data.valid.eq(beats.valid),
+                beats.ready.eq(writer.data.ready),
+            ]
+            connect(m, writer.port, flipped(self.writes[i]))
+        m.d.comb += self.on_memory.eq(Cat(s.busy for s in streams.values()).any())
+
+        # --- the command: held from start to status -------------------------------------------------------
+        command, scalars = Signal.like(wuve.command.payload), Signal.like(wuve.scalars)
+        flags = register("flags")
+        wanted = Signal.like(command)
+        names = ("x_wide", "y_wide", "out_wide", "relu", "scale")
+        m.d.comb += [
+            wuve.command.payload.eq(command),
+            wuve.scalars.eq(scalars),
+            wuve.half.ready.eq(1),
+            wanted.op.eq(op),
+            *(wanted[name].eq(flags[i]) for i, name in enumerate(names)),
+            wanted.scalar.eq(flags[5:8]),
+            wanted.nesterov.eq(flags[8]),
+            *(wanted[name].eq(register(name)) for name in ("count", "run", "chunk", "window")),
+            wanted.base.eq(register("want")[:16]),
+            wanted.inner.eq(register("want")[16:]),
+            wanted.step_inner.eq(register("want_step")[:16]),
+            wanted.step_outer.eq(register("want_step")[16:]),
+        ]
+        checks = Signal()
+        started = Signal(len(streams))
+        start = Signal()
+        ready = Cat(s.start.ready for s in streams.values())
+        for s, used in zip(streams.values(), uses.values()):
+            m.d.comb += [s.start.valid.eq(start & used), s.halt.eq(self.halt)]
+        m.d.comb += start.eq(self.run.valid & self.run.ready)
+
+        faults, finished = Signal(4), Signal(len(streams) + 1)
+        done_now = Signal.like(finished)
+        idle = Signal(range(PATIENCE + 1))
+        moves = [s.out.valid & s.out.ready for s in streams.values() if isinstance(s, AffineReader)]
+        moves += [s.data.valid & s.data.ready for s in streams.values() if isinstance(s, AffineWriter)]
+        m.d.comb += done_now.eq(
+            finished | Cat(*(s.done for s in streams.values()), wuve.status.valid & wuve.status.ready)
+        )
+        stream_faults = []
+        for i, s in enumerate(streams.values()):
+            bus = ErrorCode.READ_ERROR if isinstance(s, AffineReader) else ErrorCode.WRITE_ERROR
+            code = Mux(s.error == StreamError.BUS_ERROR, bus.value, ErrorCode.MISALIGNED.value)
+            stream_faults.append((started[i] & (s.error != StreamError.NONE), code))
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+            with m.State("IDLE"):
+                m.d.comb += self.run.ready.eq(ready.all())
+                m.d.sync += idle.eq(0)
+                with m.If(start):
+                    m.d.sync += [
+                        self.error_address.eq(self.run.payload.address),
+                        command.eq(wanted),
+                        checks.eq(flags[9]),
+                        *(scalars[i].eq(register(f"scalar{i}")) for i in range(8)),
+                        started.eq(Cat(*uses.values())),
+                        finished.eq(~Cat(*uses.values(), 1)),
+                    ]
+                    m.next = "COMMAND"
+            with m.State("COMMAND"):
+                m.d.sync += finished.eq(done_now)
+                m.d.comb += wuve.command.valid.eq(1)
+                with m.If(wuve.command.ready):
+                    m.next = "WORK"
+            with m.State("WORK"):
+                m.d.sync += [finished.eq(done_now), idle.eq(Mux(Cat(moves).any(), 0, idle + 1))]
+                m.d.comb += wuve.status.ready.eq(1)
+                with m.If(wuve.status.valid):
+                    m.d.comb += self.overflow.eq(checks & wuve.status.payload.overflow)
+                    with m.If(wuve.status.payload.error):
+                        m.d.comb += faults.eq(ErrorCode.BAD_SHAPE.value)
+                for condition, code in stream_faults:
+                    with m.If(condition):
+                        m.d.comb += faults.eq(code)
+                # Streams move, or wait for memory: neither for long, unless there is nothing to wait for.
+                with m.If(idle == PATIENCE):
+                    m.d.comb += faults.eq(ErrorCode.BAD_SHAPE.value)
+                with m.If(faults != 0):
+                    m.next = "FAULT"
+                with m.Elif(done_now.all()):
+                    m.d.comb += self.done.eq(1)
+                    m.next = "IDLE"
+            with m.State("FAULT"):
+                pass
+        with m.If(self.error == 0):
+            m.d.sync += self.error.eq(faults)
+        return m
