@@ -27,16 +27,26 @@ class NetworkConfig(TrainConfig):
     Arguments
     ---------
     method: "dense", "bdwp" or "sdwp".
+    epochs, batch, lr, weight_decay: without batch normalisation BDWP wants small steps and a strong decay; with
+        these, the presets of :mod:`sat_hdl.compiler.models` train well on digits.
     nesterov: whether the momentum is Nesterov's.
     decay_biases: whether ``weight_decay`` is for biases too.
     """
 
+    epochs: int = 10
+    batch: int = 16
+    lr: float = 0.02
+    weight_decay: float = 5e-3
     nesterov: bool = False
     decay_biases: bool = True
 
     def __post_init__(self):
         if self.method not in NETWORK_METHODS:
             raise ConfigError(f"`method` must be one of {', '.join(NETWORK_METHODS)}, not {self.method!r}.")
+        for name in ("nesterov", "decay_biases"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ConfigError(f"`{name}` must be true or false, not {value!r}.")
         super().__post_init__()
 
 
