@@ -37,13 +37,14 @@ class Csr {
     void configure(uint32_t stall, uint64_t seed) {
         for (Stall* each : {&stall_aw_, &stall_w_, &stall_b_, &stall_ar_, &stall_r_}) *each = {stall, draw(seed)};
         random_ = draw(seed);
+        asleep_ = false;
     }
 
     void reset() {
         judge.text.clear();
         for (Source* source : {&aw_, &w_, &ar_}) source->reset();
         b_.reset(), r_.reset();
-        write_open_ = read_open_ = false;
+        write_open_ = read_open_ = asleep_ = false;
     }
 
     bool busy() const { return write_open_ || read_open_; }
@@ -52,12 +53,14 @@ class Csr {
 
     void start(const Access& access) {
         access_ = access;
+        asleep_ = false;
         (access.write ? write_open_ : read_open_) = true;
         if (access.write) aw_.wanted = w_.wanted = true;
         else ar_.wanted = true;
     }
 
     void drive() {
+        if (asleep_) return;
         if (aw_.drive(stall_aw_)) {
             pins_[kCAwAddr].put(access_.address);
             pins_[kCAwProt].put(0);
@@ -79,9 +82,12 @@ class Csr {
         }
         b_.drive(!stall_b_());
         r_.drive(!stall_r_());
+        // With nothing under way and nothing drawn at random, what is driven stays.
+        asleep_ = !busy() && !stall_b_.probability;
     }
 
     void watch() {
+        if (asleep_ && !b_.valid.high() && !r_.valid.high()) return;
         aw_.watch(), w_.watch(), ar_.watch();
         if (b_.valid.high() || b_.pending) {
             if (!write_open_ || aw_.wanted || w_.wanted) judge.violation("answered a write that was not asked for");
@@ -146,7 +152,7 @@ class Csr {
     Stall stall_aw_, stall_w_, stall_b_, stall_ar_, stall_r_;
     uint64_t random_ = 0;
     Access access_{};
-    bool write_open_ = false, read_open_ = false;
+    bool write_open_ = false, read_open_ = false, asleep_ = false;
 };
 
 }  // namespace axi

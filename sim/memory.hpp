@@ -41,9 +41,11 @@ class Memory {
         uint64_t seed = config.seed;
         for (int i = 0; i < kChannels; ++i) stall_[i] = {config.stall[i], draw(seed)};
         random_ = draw(seed);
+        asleep_ = false;
     }
 
     void reset() {
+        asleep_ = false;
         judge.text.clear();
         counters = {};
         events.clear();
@@ -60,6 +62,7 @@ class Memory {
     size_t orphans() const { return early_.size(); }  // data whose address has not come
 
     void drive() {
+        if (asleep_) return;
         // Of what was not used, at most two beats are saved up. A write may overdraw by one: whether the design
         // offers data is seen only after a read was offered.
         if (config_.bandwidth) tokens_ = std::min(tokens_ + static_cast<int64_t>(config_.bandwidth), 2 * kBeat);
@@ -72,9 +75,15 @@ class Memory {
         ar_.drive(!(late && !ar_.pending) && reads_.size() < config_.outstanding && !stall_[kAr]());
         aw_.drive(!(late && !aw_.pending) && writes_.size() < config_.outstanding && !stall_[kAw]());
         drive_answer();
+        // With nothing under way and nothing drawn at random, what is driven stays.
+        const bool random = std::any_of(stall_, stall_ + kChannels, [](const Stall& s) { return s.probability; });
+        asleep_ = reads_.empty() && writes_.empty() && early_.empty() && r_garbled_ && b_garbled_ && !random &&
+                  !late && !config_.bandwidth;
     }
 
     void watch() {
+        if (asleep_ && !ar_.valid.high() && !aw_.valid.high() && !w_.valid.high()) return;
+        asleep_ = false;
         if (r_on_ && pins_[kRReady].high()) read_taken();
         if (b_on_ && pins_[kBReady].high()) answer_taken();
         if (ar_.valid.high() || ar_.pending) watch_read();
@@ -140,8 +149,8 @@ class Memory {
         if (!reads_.empty() && afford() && !stall_[kR]()) r_on_ = choose(reads_);
         if (!r_on_) {
             pins_[kRValid].put(0);
-            if (!r_garbled_ && r_data_) {
-                garbage(*r_data_, random_);
+            if (!r_garbled_) {
+                if (r_data_) garbage(*r_data_, random_);
                 for (int i : {kRId, kRResp, kRLast}) pins_[i].put_garbage(random_);
                 r_garbled_ = true;
             }
@@ -328,7 +337,8 @@ class Memory {
     std::deque<Beat> early_;
     Read* r_on_ = nullptr;   // whose beat is on offer
     Write* b_on_ = nullptr;  // whose answer is on offer
-    bool r_garbled_ = false, b_garbled_ = false;
+    bool r_garbled_ = false, b_garbled_ = false;  // since the last answer
+    bool asleep_ = false;
 };
 
 }  // namespace axi
