@@ -13,6 +13,7 @@ from sat_hdl.memory.descriptor import (
     read_descriptor_layout,
     write_descriptor_layout,
 )
+from sat_hdl.memory.register_slice import RegisterSlice
 
 __all__ = ["AffineWalk", "run_layout"]
 
@@ -36,10 +37,12 @@ class AffineWalk(wiring.Component):
 
     Members
     -------
-    start: In(stream of read_descriptor_layout or write_descriptor_layout). Ready once all runs are taken.
+    start: In(stream of read_descriptor_layout or write_descriptor_layout). Ready once the last run is on its way out.
     runs: Out(stream of run_layout).
     clear: In(1). Forgets what is left.
     """
+
+    latency = 4
 
     def __init__(self, *, padding: bool):
         self._padding = padding
@@ -52,15 +55,13 @@ class AffineWalk(wiring.Component):
             }
         )
 
-    @property
-    def latency(self) -> int:
-        """Cycles from ``start`` to the first run's being valid."""
-        return 4 if self._padding else 3
-
     def elaborate(self, platform):
         m = Module()
-        begin, descriptor = Signal(), self.start.payload
+        begin, busy, descriptor = Signal(), Signal(), self.start.payload
         m.d.comb += begin.eq(self.start.valid & self.start.ready)
+        m.submodules.out = out = RegisterSlice(shape=run_layout())
+        wiring.connect(m, out.o, wiring.flipped(self.runs))
+        flows = out.i.ready  # a register: the only condition under which everything moves
 
         # --- which loop steps: the innermost that is not in its last step -------------------------------------
         first = Signal()  # the first run is still to be given
@@ -91,41 +92,34 @@ class AffineWalk(wiring.Component):
             with m.If(step_taken):
                 m.d.sync += step[k].eq(steps)
 
-        give = Signal()  # `step` moves on to the addresses
-        m.d.comb += step_taken.eq((~step_valid | give) & (first | ~last.all()))
+        m.d.comb += step_taken.eq(flows & (first | ~last.all()))
+        with m.If(flows):
+            m.d.sync += [step_valid.eq(step_taken), first.eq(0)]
         with m.If(begin):
             m.d.sync += [first.eq(1), step_valid.eq(0)]
         with m.Elif(self.clear):
             m.d.sync += [first.eq(0), step_valid.eq(0)]
-        with m.Elif(step_taken):
-            m.d.sync += [first.eq(0), step_valid.eq(1)]
-        with m.Elif(give):
-            m.d.sync += step_valid.eq(0)
 
         # --- addresses and coordinates ----------------------------------------------------------------------
-        at = Signal(32)
-        m.d.comb += at.eq(
+        give = Signal()
+        m.d.comb += give.eq(flows & step_valid)
+        run = out.i.payload
+        m.d.comb += run.address.eq(
             self._walked(m, "address", 32, begin, give, step, descriptor.base, descriptor.strides)
         )
-        here, here_last, next_taken = Signal(), Signal(), Signal()
-        m.d.comb += give.eq(step_valid & (~here | next_taken))
-        with m.If(begin | self.clear):
-            m.d.sync += here.eq(0)
-        with m.Elif(give):
-            m.d.sync += [here.eq(1), here_last.eq(last.all())]
-        with m.Elif(next_taken):
-            m.d.sync += here.eq(0)
-
-        run = self.runs.payload
-        idle = ~first & last.all() & ~step_valid & ~here
+        with m.If(flows):
+            m.d.sync += [out.i.valid.eq(step_valid), run.last.eq(last.all())]
+        with m.If(self.clear):
+            m.d.sync += [out.i.valid.eq(0), busy.eq(0)]
+        with m.Elif(begin):
+            m.d.sync += busy.eq(1)
+        with m.Elif(flows & out.i.valid & run.last):
+            m.d.sync += busy.eq(0)
+        m.d.comb += [
+            out.clear.eq(self.clear),
+            self.start.ready.eq(~busy),
+        ]
         if not self._padding:
-            m.d.comb += [
-                self.runs.valid.eq(here),
-                next_taken.eq(self.runs.ready),
-                run.address.eq(at),
-                run.last.eq(here_last),
-                self.start.ready.eq(idle),
-            ]
             return m
 
         # --- padding ----------------------------------------------------------------------------------------
@@ -144,17 +138,7 @@ class AffineWalk(wiring.Component):
                 self._walked(m, axis, COORDINATE_BITS, begin, give, step, start, moves).as_signed()
             )
             outside += [place < 0, place.as_unsigned() >= size]
-        m.d.comb += next_taken.eq(~self.runs.valid | self.runs.ready)
-        with m.If(next_taken):
-            m.d.sync += [
-                self.runs.valid.eq(here),
-                run.address.eq(at),
-                run.last.eq(here_last),
-                run.padding.eq(bounded & Cat(outside).any()),
-            ]
-        with m.If(begin | self.clear):
-            m.d.sync += self.runs.valid.eq(0)
-        m.d.comb += self.start.ready.eq(idle & ~self.runs.valid)
+        m.d.comb += run.padding.eq(bounded & Cat(outside).any())
         return m
 
     @staticmethod

@@ -25,7 +25,8 @@ def read_beat_layout(data_bits: int) -> data.StructLayout:
 
 
 class AffineReader(wiring.Component):
-    """Delivers the runs of a descriptor, beat by beat, one a cycle while memory answers within ``depth`` cycles.
+    """Delivers the runs of a descriptor, beat by beat: one a cycle if memory answers within
+    ``depth`` - 2 · ``burst_beats`` cycles.
 
     It asks for a burst only when it has kept room for it, so many bursts are under way at once and none is ever in
     the way of another client's. A stream has its full number of beats whatever is wrong with it, unless it is EMPTY:
@@ -35,7 +36,7 @@ class AffineReader(wiring.Component):
     Arguments
     ---------
     data_bits: D, 16 to 512, a power of two.
-    depth: beats of room, a power of two of at least 2 · burst_beats.
+    depth: beats of room, a power of two of at least 4 · burst_beats.
     burst_beats: of the longest burst, a power of two; no more than 4096 bytes.
 
     Members
@@ -46,15 +47,15 @@ class AffineReader(wiring.Component):
     busy: Out(1). From the cycle after ``start`` to ``done``.
     done: Out(1), for a cycle: every beat has been taken, or the reader has been halted; nothing is outstanding.
     error: Out(StreamError). Rises when it is found, stays until the next start.
-    halt: In(1). Ends the stream: no beat is offered and no burst asked for any more (an offer is withdrawn); bursts
-        under way are waited for, then ``done``.
+    halt: In(1). Ends the stream: no beat is offered any more (one on offer is withdrawn), and no burst asked for but
+        the one that was already; bursts under way are waited for, then ``done``.
     """
 
     def __init__(self, *, data_bits: int, depth: int = 256, burst_beats: int = 16):
         check_widths(data_bits, burst_beats)
-        if not isinstance(depth, int) or depth.bit_count() != 1 or not 2 * burst_beats <= depth <= 4096:
+        if not isinstance(depth, int) or depth.bit_count() != 1 or not 4 * burst_beats <= depth <= 4096:
             raise ValueError(
-                f"depth must be a power of two from 2 × burst_beats = {2 * burst_beats} to 4096, not {depth!r}"
+                f"depth must be a power of two from 4 × burst_beats = {4 * burst_beats} to 4096, not {depth!r}"
             )
         self._data_bits, self._depth, self._burst_beats = data_bits, depth, burst_beats
         super().__init__(
@@ -72,6 +73,7 @@ class AffineReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         size_bits = (self._data_bits // 8 - 1).bit_length()
+        beat_bits = self._burst_beats.bit_length() - 1
         order = data.StructLayout({"padding": 1, "last": 1})
         m.submodules.walk = walk = AffineWalk(padding=True)
         m.submodules.split = split = BurstSplit(data_bits=self._data_bits, burst_beats=self._burst_beats)
@@ -106,35 +108,38 @@ class AffineReader(wiring.Component):
 
         # --- asking -----------------------------------------------------------------------------------------
         request, burst = self.port.request, split.bursts.payload
-        wanted, accepted, asks = Signal(), Signal(), Signal()
+        moves, asks = Signal(), Signal()
+        beats_asked = Signal(range(self._burst_beats + 1))
         room = Signal(range(self._depth + 1))  # not kept for anything yet
-        fits = room > burst.length
+        fits = Signal()  # the longest burst, also if one was asked for in the cycle before
         m.d.comb += [
-            request.valid.eq(wanted & running),
-            accepted.eq(request.valid & request.ready),
-            split.bursts.ready.eq(
-                (burst.padding | (fits & (~wanted | accepted))) & (~burst.begins | orders.room)
+            moves.eq(
+                (burst.padding | (fits & (~request.valid | request.ready)))
+                & (~burst.begins | orders.room)
+                & split.bursts.valid
+                & running
             ),
-            orders.write.eq(split.bursts.valid & split.bursts.ready & burst.begins),
+            split.bursts.ready.eq(moves),
+            orders.write.eq(moves & burst.begins),
             orders.data.eq(Cat(burst.padding, burst.last)),
-            asks.eq(split.bursts.valid & split.bursts.ready & ~burst.padding),
+            asks.eq(moves & ~burst.padding),
+            beats_asked.eq(Mux(asks, burst.length[:beat_bits] + 1, 0)),
         ]
+        m.d.sync += [room.eq(room + beats.taken - beats_asked), fits.eq(room >= 2 * self._burst_beats)]
         with m.If(starts):
-            m.d.sync += [room.eq(self._depth), wanted.eq(0)]
-        with m.Else():
-            m.d.sync += room.eq(room + beats.taken - Mux(asks, burst.length + 1, 0))
-            with m.If(asks):
-                m.d.sync += wanted.eq(1)
-            with m.Elif(accepted):
-                m.d.sync += wanted.eq(0)
+            m.d.sync += room.eq(self._depth)
         with m.If(asks):
-            m.d.sync += [request.payload.address.eq(burst.address), request.payload.length.eq(burst.length)]
+            m.d.sync += [
+                request.valid.eq(1),
+                request.payload.address.eq(burst.address),
+                request.payload.length.eq(burst.length),
+            ]
+        with m.Elif(request.ready):
+            m.d.sync += request.valid.eq(0)
 
         # --- what comes back --------------------------------------------------------------------------------
         outstanding = Signal.like(room)
-        m.d.sync += outstanding.eq(
-            outstanding + Mux(accepted, request.payload.length + 1, 0) - self.port.valid
-        )
+        m.d.sync += outstanding.eq(outstanding + beats_asked - self.port.valid)
         m.d.comb += [beats.write.eq(self.port.valid), beats.data.eq(self.port.data)]
 
         out = self.out.payload
@@ -167,7 +172,7 @@ class AffineReader(wiring.Component):
             m.d.sync += self.error.eq(StreamError.BUS_ERROR)
         with m.FSM() as fsm:
             with m.State("IDLE"):
-                m.d.comb += self.start.ready.eq(walk.start.ready & ~self.halt)
+                m.d.comb += self.start.ready.eq(~self.halt)  # and the walk is, too
                 with m.If(starts):
                     m.d.sync += self.error.eq(StreamError.NONE)
                     m.next = "CHECK"
@@ -177,19 +182,21 @@ class AffineReader(wiring.Component):
                     left.eq((run - 1)[:32] >> size_bits),
                     ends.eq(run <= self._data_bits // 8),
                 ]
+                m.d.sync += running.eq(1)
                 m.next = "RUN"
                 with m.If(empty):
+                    m.d.sync += running.eq(0)
                     m.d.comb += clear.eq(1)
                     m.d.sync += self.error.eq(StreamError.EMPTY)
                     m.next = "DONE"
                 with m.Elif(misaligned):
                     m.d.sync += self.error.eq(StreamError.MISALIGNED)
             with m.State("RUN"):
-                m.d.comb += running.eq(1)
                 with m.If(out_valid & self.out.ready & out_last):
-                    m.d.sync += out_valid.eq(0)
+                    m.d.sync += [out_valid.eq(0), running.eq(0)]
                     m.next = "DONE"
                 with m.Elif(self.halt):
+                    m.d.sync += running.eq(0)
                     m.next = "HALT"
             with m.State("HALT"):  # beats that come are dropped
                 m.d.comb += clear.eq(1)

@@ -1,10 +1,11 @@
 """Cuts runs into bursts that AXI allows."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.memory.affine import run_layout
+from sat_hdl.memory.register_slice import RegisterSlice
 
 __all__ = ["BurstSplit", "burst_layout", "check_widths"]
 
@@ -108,20 +109,22 @@ class BurstSplit(wiring.Component):
                 ends.eq(more == 1),
             ]
 
-        burst = self.bursts.payload
-        out_free = ~self.bursts.valid | self.bursts.ready
+        m.submodules.out = out = RegisterSlice(shape=burst_layout())
+        wiring.connect(m, out.o, wiring.flipped(self.bursts))
+        burst = out.i.payload
         final = Signal(beat_bits)
-        m.d.comb += [taken.eq(valid & out_free), final.eq(end | (~ends).replicate(beat_bits))]
-        with m.If(out_free):
-            m.d.sync += [
-                self.bursts.valid.eq(valid),
-                burst.length.eq((final - low)[:beat_bits]),
-                burst.begins.eq(begins),
-                burst.ends.eq(ends),
-                burst.padding.eq(padding),
-                burst.last.eq(last),
-                burst.address[byte_bits:].eq((block << beat_bits) | low),
-            ]
+        m.d.comb += [
+            out.i.valid.eq(valid),
+            out.clear.eq(self.clear),
+            taken.eq(valid & out.i.ready),
+            final.eq(end | (~ends).replicate(beat_bits)),
+            burst.length.eq((final - low)[:beat_bits]),
+            burst.begins.eq(begins),
+            burst.ends.eq(ends),
+            burst.padding.eq(padding),
+            burst.last.eq(last),
+            burst.address[byte_bits:].eq(Cat(low, block)),
+        ]
         with m.If(self.clear):
-            m.d.sync += [run_valid.eq(0), valid.eq(0), self.bursts.valid.eq(0)]
+            m.d.sync += [run_valid.eq(0), valid.eq(0)]
         return m

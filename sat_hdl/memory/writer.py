@@ -140,7 +140,7 @@ class AffineWriter(wiring.Component):
             m.d.sync += self.error.eq(StreamError.BUS_ERROR)
         with m.FSM() as fsm:
             with m.State("IDLE"):
-                m.d.comb += self.start.ready.eq(walk.start.ready & ~self.halt)
+                m.d.comb += self.start.ready.eq(~self.halt)  # and the walk is, too
                 with m.If(starts):
                     m.d.sync += self.error.eq(StreamError.NONE)
                     m.next = "CHECK"
@@ -150,18 +150,21 @@ class AffineWriter(wiring.Component):
                     last_beat.eq((run - 1)[:32] >> size_bits),
                     tail.eq(Cat(*((used == 0) | (used > i) for i in range(size - 1)), used == 0)),
                 ]
+                m.d.sync += running.eq(1)
                 m.next = "RUN"
                 with m.If(empty):
+                    m.d.sync += running.eq(0)
                     m.d.comb += clear.eq(1)
                     m.d.sync += self.error.eq(StreamError.EMPTY)
                     m.next = "DONE"
                 with m.Elif(misaligned):
                     m.d.sync += self.error.eq(StreamError.MISALIGNED)
             with m.State("RUN"):
-                m.d.comb += running.eq(1)
                 with m.If(complete & ~requests.r_rdy & (outstanding == 0)):
+                    m.d.sync += running.eq(0)
                     m.next = "DONE"
                 with m.Elif(self.halt):
+                    m.d.sync += running.eq(0)
                     m.next = "HALT"
             with m.State("HALT"):  # what was asked for is still given its data
                 with m.If(outstanding == 0):

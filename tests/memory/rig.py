@@ -84,14 +84,13 @@ class Job:
 def play(
     pins: Pins,
     memory: AxiMemory,
-    prefix: str,
     jobs: dict[str, list[Job]],
     *,
     seed: int,
     timeout: int = 200_000,
 ) -> int:
     """Runs each client's jobs one after another, all clients at once. → cycles."""
-    clients = [_Client(pins, f"{prefix}{name}", name[0] == "r", queue, seed) for name, queue in jobs.items()]
+    clients = [_Client(pins, name, name[0] == "r", queue, seed) for name, queue in jobs.items()]
     cycle = 0
     while not all(client.idle for client in clients) or memory.outstanding:
         assert cycle < timeout, f"no end after {timeout} cycles, seed {seed}"
@@ -170,8 +169,8 @@ class _Client:
             job.taken += 1
             self.offered = False
             if self.reads:
-                width = self.pins.model.ports[f"{self.name}_out__payload"][1] - 1
-                job.beats.append((payload & ((1 << width) - 1), payload >> width))
+                width = self.pins.model.ports[f"{self.name}_out__payload"][1] - 2
+                job.beats.append((payload & ((1 << width) - 1), payload >> width & 1))
         if self._get("done"):
             job.error = StreamError(self._get("error"))
             self.job, self.offered = None, False

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from sat_hdl.memory.descriptor import Descriptor, Loop, StreamError
-from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.model import Model
 
 from .axi_memory import AxiMemory, Pins, Weather
@@ -15,7 +14,7 @@ from .descriptors import random_descriptor
 from .rig import Job, Rig, beats_of, play
 
 #: name → readers, writers, data bits, depth, burst beats.
-RIGS = {"d32": (1, 1, 32, 16, 8), "d64": (3, 2, 64, 128, 16), "d512": (1, 1, 512, 128, 64)}
+RIGS = {"d32": (1, 1, 32, 32, 8), "d64": (3, 2, 64, 128, 16), "d512": (1, 1, 512, 256, 64)}
 WEATHERS = {
     "fair": Weather(),
     "slow": Weather(latency=(1, 500), mixed=True),
@@ -26,13 +25,28 @@ MEMORY = 1 << 16
 
 
 @pytest.fixture(scope="module")
-def pins():
-    rigs = {
-        name: Rig(readers=readers, writers=writers, data_bits=bits, depth=depth, burst_beats=burst)
-        for name, (readers, writers, bits, depth, burst) in RIGS.items()
-    }
-    with Model(Bundle(rigs)) as model:
-        yield Pins(model)
+def built():
+    models: dict[str, Model] = {}
+    yield models
+    for model in models.values():
+        model.close()
+
+
+@pytest.fixture
+def rig() -> str:
+    """Overridden by those tests that run on several."""
+    return "d64"
+
+
+@pytest.fixture
+def pins(built, rig):
+    if rig not in built:
+        readers, writers, bits, depth, burst = RIGS[rig]
+        built[rig] = Model(
+            Rig(readers=readers, writers=writers, data_bits=bits, depth=depth, burst_beats=burst)
+        )
+    built[rig].reset()
+    return Pins(built[rig])
 
 
 def memory_of(pins, rig: str, *, weather: Weather, seed: int, **options) -> AxiMemory:
@@ -40,7 +54,7 @@ def memory_of(pins, rig: str, *, weather: Weather, seed: int, **options) -> AxiM
     _, _, bits, _, burst = RIGS[rig]
     image = np.random.default_rng(seed).integers(0, 256, MEMORY, dtype=np.uint8)
     return AxiMemory(
-        pins, f"{rig}__m_axi", image, data_bits=bits, burst_beats=burst, weather=weather, seed=seed, **options
+        pins, "m_axi", image, data_bits=bits, burst_beats=burst, weather=weather, seed=seed, **options
     )
 
 
@@ -73,7 +87,7 @@ def test_readers_deliver_what_memory_holds(pins, rig, weather):
         ]
         for i in range(clients)
     }
-    play(pins, memory, f"{rig}__", jobs, seed=seed)
+    play(pins, memory, jobs, seed=seed)
     for job in chain(*jobs.values()):
         assert job.error == StreamError.NONE
         check_read(job, memory.memory, bits)
@@ -103,7 +117,7 @@ def test_writers_write_their_runs_and_nothing_else(pins, rig, weather):
             job, rows = write_job(descriptor, bits, values, stall=stall)
             jobs.setdefault(f"w{i}", []).append(job)
             descriptor.write(want, rows)
-    play(pins, memory, f"{rig}__", jobs, seed=seed)
+    play(pins, memory, jobs, seed=seed)
     for job in chain(*jobs.values()):
         assert job.error == StreamError.NONE
         assert job.taken == len(job.beats)
@@ -146,7 +160,7 @@ def test_all_clients_at_once(pins, weather):
             job, rows = write_job(descriptor, bits, values, stall=stall)
             jobs.setdefault(f"w{i}", []).append(job)
             descriptor.write(want, rows)
-    play(pins, memory, "d64__", jobs, seed=seed)
+    play(pins, memory, jobs, seed=seed)
     for i in range(readers):
         for job in jobs[f"r{i}"]:
             check_read(job, want, bits)
@@ -165,7 +179,7 @@ def test_a_reader_takes_a_beat_a_cycle(pins, beats):
         base=0, run=8 * beats, loops=[Loop(count=1920 // beats, stride=8 * beats + 8 * 5)]
     )
     job = Job(descriptor)
-    play(pins, memory, "d64__", {"r0": [job]}, seed=1)
+    play(pins, memory, {"r0": [job]}, seed=1)
     check_read(job, memory.memory, 64)
     cycles = job.last - job.first + 1
     assert len(job.beats) / cycles >= 0.97
@@ -178,7 +192,7 @@ def test_padding_takes_a_beat_a_cycle(pins, beats):
     memory = memory_of(pins, "d64", weather=Weather(latency=(30, 30)), seed=1)
     loop = Loop(count=1920 // beats, stride=8 * beats, dx=1)
     job = Job(Descriptor(base=0, run=8 * beats, loops=[loop], x0=-900 // beats, height=1, width=300), fill=7)
-    play(pins, memory, "d64__", {"r0": [job]}, seed=1)
+    play(pins, memory, {"r0": [job]}, seed=1)
     check_read(job, memory.memory, 64)
     # Where the first run after padding is read, its latency has passed meanwhile if there was enough of it.
     assert len(job.beats) / (job.last - job.first + 1) >= 0.97
@@ -193,7 +207,7 @@ def test_a_writer_gives_a_beat_a_cycle(pins, beats):
     )
     job, rows = write_job(descriptor, 64, np.random.default_rng(1))
     descriptor.write(want, rows)
-    play(pins, memory, "d64__", {"w0": [job]}, seed=1)
+    play(pins, memory, {"w0": [job]}, seed=1)
     np.testing.assert_array_equal(memory.memory, want)
     assert len(job.beats) / (job.last - job.first + 1) >= 0.97
     assert job.cycles <= job.last + 16 + 30 + 10
@@ -203,9 +217,9 @@ def test_three_clients_share_the_port_fairly(pins):
     memory = memory_of(pins, "d64", weather=Weather(latency=(30, 30)), seed=1)
     descriptor = Descriptor(base=0, run=8 * 1200)
     jobs = {f"r{i}": [Job(descriptor)] for i in range(3)}
-    play(pins, memory, "d64__", jobs, seed=1)
+    play(pins, memory, jobs, seed=1)
     ends = [job.last for (job,) in jobs.values()]
-    assert max(ends) - min(ends) <= 3 * 16
+    assert max(ends) - min(ends) <= 0.02 * max(ends)
     assert max(ends) <= 3 * 1200 / 0.97 + 44
 
 
@@ -220,7 +234,7 @@ def test_a_bus_error_is_reported_and_the_stream_goes_on(pins):
         write, _ = write_job(bad, bits, np.random.default_rng(5))
         again, _ = write_job(good, bits, np.random.default_rng(6))
         jobs = {"r0": [Job(bad), Job(good)], "w0": [write, again], "r1": [Job(good)]}
-        play(pins, memory, "d64__", jobs, seed=5)
+        play(pins, memory, jobs, seed=5)
         everywhere = faulty(0)
         other = StreamError.BUS_ERROR if everywhere else StreamError.NONE
         assert [job.error for job in jobs["r0"]] == [StreamError.BUS_ERROR, other]
@@ -256,7 +270,7 @@ def test_a_bad_descriptor_accesses_nothing(pins, wrong):
     writes = descriptor.error(64, writes=True) == StreamError.NONE
     after, rows = write_job(good, 64, np.random.default_rng(7))
     jobs = {"r0": [read, Job(good)], "w0": [] if writes else [write, after]}
-    play(pins, memory, "d64__", jobs, seed=7)
+    play(pins, memory, jobs, seed=7)
     assert read.error == descriptor.error(64) != StreamError.NONE
     assert [value for value, _ in read.beats] == [0xABCDABCDABCDABCD] * len(write.beats)
     check_read(jobs["r0"][1], memory.memory if writes else want, 64)
@@ -285,7 +299,7 @@ def test_halt_ends_at_any_time(pins, weather):
         written, last_rows = write_job(final, 64, values)
         jobs = {"r0": [Job(read, halt_at=halt_at), Job(good)], "w0": [halted, written]}
         jobs["r1"] = [Job(good)]  # is not disturbed
-        play(pins, memory, "d64__", jobs, seed=seed)
+        play(pins, memory, jobs, seed=seed)
         whole, partial = before.copy(), memory.memory
         target.write(whole, rows)
         final.write(whole, last_rows)
