@@ -1,9 +1,6 @@
 """Walks the five loops of an affine stream: an address a cycle, without a multiplier."""
 
-from functools import reduce
-from operator import or_
-
-from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +10,7 @@ from sat_hdl.memory.descriptor import (
     read_descriptor_layout,
     write_descriptor_layout,
 )
+from sat_hdl.memory.one_hot import choose
 from sat_hdl.memory.register_slice import RegisterSlice
 
 __all__ = ["AffineWalk", "run_layout"]
@@ -149,16 +147,11 @@ class AffineWalk(wiring.Component):
             Signal(move.shape(), name=f"{name}_move_{k}", reset_less=True) for k, move in enumerate(moves)
         ]
         total = Signal(width, name=f"{name}_total")
-        m.d.comb += total.eq(_chosen(begun, step) + _chosen(kept, step))
+        move = choose(kept, step)
+        m.d.comb += total.eq(choose(begun, step) + (move.as_signed() if kept[0].shape().signed else move))
         for k in range(LOOPS):
             with m.If(begin):
                 m.d.sync += [begun[k].eq(start), kept[k].eq(moves[k])]
             with m.Elif(give & step[: k + 1].any()):
                 m.d.sync += begun[k].eq(total)
         return begun[-1]
-
-
-def _chosen(values: list[Signal], one_hot: Signal) -> Value:
-    """Of ``values`` the one whose bit is set, as signed as they are; 0 if none is."""
-    chosen = reduce(or_, (v.as_unsigned() & one_hot[k].replicate(len(v)) for k, v in enumerate(values)))
-    return chosen.as_signed() if values[0].shape().signed else chosen

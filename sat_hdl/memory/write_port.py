@@ -1,11 +1,12 @@
 """Several writers on one AXI4 write port."""
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.memory.axi import CACHE_NORMAL, Axi4WriteSignature, Burst
+from sat_hdl.memory.one_hot import choose
 from sat_hdl.memory.read_port import request_layout
 from sat_hdl.memory.round_robin import RoundRobin
 from sat_hdl.memory.split import check_widths
@@ -58,7 +59,7 @@ class WritePort(wiring.Component):
     """
 
     latency = 1
-    ahead = 16
+    ahead = 16  # a power of two
 
     def __init__(self, *, clients: int, data_bits: int):
         if not isinstance(clients, int) or not 1 <= clients <= 16:
@@ -88,63 +89,66 @@ class WritePort(wiring.Component):
         ]
 
         # --- addresses --------------------------------------------------------------------------------------
-        order = data.StructLayout({"client": self.id_bits, "length": 8})
+        order = data.StructLayout({"serving": self._clients, "length": 8})
         m.submodules.orders = orders = SyncFIFO(width=order.size, depth=self.ahead)
         m.submodules.turn = turn = RoundRobin(count=self._clients)
-        asked = Signal(order)
-        free = Signal()
+        asked = Signal(request_layout())
+        free, goes = Signal(), Signal()
         m.d.comb += [
-            free.eq((~axi.awvalid | axi.awready) & orders.w_rdy),
+            free.eq((~axi.awvalid | axi.awready) & ~orders.level[-1]),
+            goes.eq(free & turn.grant.any()),
             turn.take.eq(free),
-            orders.w_en.eq(free & turn.grant.any()),
-            orders.w_data.eq(asked),
+            asked.eq(choose((client.request.payload for client in self.clients), turn.grant)),
+            orders.w_en.eq(goes),
+            orders.w_data.eq(Cat(turn.grant, asked.length)),
         ]
-        with m.If(orders.w_en):
-            m.d.sync += axi.awvalid.eq(1)
-        with m.Elif(axi.awready):
-            m.d.sync += axi.awvalid.eq(0)
         for i, client in enumerate(self.clients):
             m.d.comb += [
                 turn.wanted[i].eq(client.request.valid),
                 client.request.ready.eq(free & turn.grant[i]),
             ]
-            with m.If(turn.grant[i]):
-                m.d.comb += [asked.client.eq(i), asked.length.eq(client.request.payload.length)]
-                with m.If(free):
-                    m.d.sync += [
-                        axi.awid.eq(i),
-                        axi.awaddr.eq(client.request.payload.address),
-                        axi.awlen.eq(client.request.payload.length),
-                    ]
+        with m.If(goes):
+            m.d.sync += axi.awvalid.eq(1)
+        with m.Elif(axi.awready):
+            m.d.sync += axi.awvalid.eq(0)
+        numbers = (Const(i, self.id_bits) for i in range(self._clients))
+        with m.If(~axi.awvalid | axi.awready):
+            m.d.sync += [
+                axi.awid.eq(choose(numbers, turn.grant)),
+                axi.awaddr.eq(asked.address),
+                axi.awlen.eq(asked.length),
+            ]
 
         # --- data -------------------------------------------------------------------------------------------
         head = data.View(order, orders.r_data)
-        serving, left, last = Signal(self._clients), Signal(8), Signal()
-        give = Signal()
-        beats = Array(client.beats for client in self.clients)
-        valid = Signal(self._clients)
-        m.d.comb += give.eq((valid & serving).any() & (~axi.wvalid | axi.wready))
+        serving, left, last = Signal(self._clients), Signal(8), Signal()  # whose burst it is; the beats of it
+        busy, offered, free_beat, gives = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            offered.eq((Cat(client.beats.valid for client in self.clients) & serving).any()),
+            free_beat.eq(~axi.wvalid | axi.wready),
+            gives.eq(offered & free_beat),
+            orders.r_en.eq(~busy | (gives & last)),
+        ]
         for i, client in enumerate(self.clients):
-            m.d.comb += [valid[i].eq(client.beats.valid), client.beats.ready.eq(give & serving[i])]
-        m.d.comb += orders.r_en.eq(~serving.any() | (give & last))
+            m.d.comb += client.beats.ready.eq(serving[i] & free_beat)
         with m.If(orders.r_en):
             m.d.sync += [
-                serving.eq((1 << head.client) & orders.r_rdy.replicate(self._clients)),
+                busy.eq(orders.r_rdy),
+                serving.eq(head.serving & orders.r_rdy.replicate(self._clients)),
                 left.eq(head.length),
                 last.eq(head.length == 0),
             ]
-        with m.Elif(give):
+        with m.Elif(gives):
             m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
-        with m.If(give):
-            m.d.sync += [axi.wvalid.eq(1), axi.wlast.eq(last)]
-        with m.Elif(axi.wready):
-            m.d.sync += axi.wvalid.eq(0)
-        chosen = Signal(self.id_bits)
-        with m.If(orders.r_en):
-            m.d.sync += chosen.eq(head.client)
-        with m.If(~axi.wvalid | axi.wready):
-            payload = beats[chosen].payload
-            m.d.sync += [axi.wdata.eq(payload.data), axi.wstrb.eq(payload.strobes)]
+        beat = Signal(write_beat_layout(self._data_bits))
+        m.d.comb += beat.eq(choose((client.beats.payload for client in self.clients), serving))
+        with m.If(free_beat):
+            m.d.sync += [
+                axi.wvalid.eq(offered),
+                axi.wdata.eq(beat.data),
+                axi.wstrb.eq(beat.strobes),
+                axi.wlast.eq(last),
+            ]
 
         # --- answers ----------------------------------------------------------------------------------------
         answered, failed, identifier = Signal(), Signal(), Signal(self.id_bits)
