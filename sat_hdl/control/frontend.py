@@ -100,7 +100,7 @@ class Frontend(wiring.Component):
                         known.eq(
                             Mux(
                                 fields.op == Op.RUN,
-                                fields.immediate < len(unit.actions),
+                                Cat(fields.immediate == action for action in unit.actions.values()).any(),
                                 fields.register < len(unit.registers),
                             )
                         ),
