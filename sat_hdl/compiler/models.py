@@ -31,7 +31,7 @@ MODELS: dict[str, Model] = {
             Conv2d(16, 3, padding=1),
             Relu(),
             MaxPool(2),
-            Conv2d(32, 3),
+            Conv2d(32, 3, padding=1),
             Relu(),
             MaxPool(2),
             Flatten(),

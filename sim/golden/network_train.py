@@ -27,13 +27,12 @@ class NetworkConfig(TrainConfig):
     Arguments
     ---------
     method: "dense", "bdwp" or "sdwp".
-    epochs, batch, lr, weight_decay: without batch normalisation BDWP wants small steps and a strong decay; with
+    batch, lr, weight_decay: without batch normalisation BDWP wants small steps and a strong decay; with
         these, the presets of :mod:`sat_hdl.compiler.models` train well on digits.
     nesterov: whether the momentum is Nesterov's.
     decay_biases: whether ``weight_decay`` is for biases too.
     """
 
-    epochs: int = 10
     batch: int = 16
     lr: float = 0.02
     weight_decay: float = 5e-3
