@@ -198,7 +198,7 @@ def test_too_many_signals(system):
 
 
 def changed(name: str, **registers: int) -> tuple[list[int], int]:
-    """The product's program with registers of a unit set otherwise before that unit's last RUN; and that RUN's number."""
+    """The product's program with registers of a unit set otherwise before its last RUN; and that RUN's number."""
     words = product(M, K, N).words
     last = max(
         i for i, w in enumerate(words) if w >> 28 & 15 == Op.RUN and w >> 24 & 15 == UNITS[name].number
