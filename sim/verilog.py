@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.metadata
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from amaranth.lib import wiring
 import sat_hdl
 
 __all__ = ["emit", "source_digest"]
+
+
+#: A memory that starts all zero. Nothing may depend on it, so it is left out: of a large memory it is most of
+#: the text.
+_ZEROS = re.compile(r"^  initial begin\n(?:    \S+ ?\[\d+\] = \d+'\w0+;\n)+  end\n", re.MULTILINE)
 
 
 @functools.cache
@@ -62,6 +68,7 @@ def emit(component: wiring.Component, name: str, *, extra_sources: Iterable[str]
         text = verilog.convert_fragment(
             fragment, _ports(member), module, emit_src=False, strip_internal_attrs=True
         )[0]
+        text = _ZEROS.sub("", text)
         if texts.setdefault(module, text) != text:
             raise ValueError(f"Shared modules called {module!r} must be equal, but two of them differ")
     return "".join([*texts.values(), *extra_sources])
