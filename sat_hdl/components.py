@@ -68,6 +68,11 @@ COMPONENTS: dict[str, _Entry] = {
         cls="Wuve",
         arguments=lambda c: {"lanes": 4, "data_bits": 64, "format": c.format, "target": c.target},
     ),
+    "pregenerate": _Entry(
+        module="sat_hdl.wuve.pregenerate",
+        cls="Pregenerate",
+        arguments=lambda c: {"config": c, "lanes": c.vector_lanes},
+    ),
     "mac": _Entry(module="sat_hdl.arith.mac", cls="Mac", arguments=_format_and_target),
     "multiply": _Entry(module="sat_hdl.arith.multiply", cls="Multiply", arguments=_format_and_target),
     "add": _Entry(module="sat_hdl.arith.add", cls="Add", arguments=lambda c: {"target": c.target}),

@@ -5,8 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from sat_hdl.components import make
-from sat_hdl.config import Config, preset
+from sat_hdl.config import Config
 from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.fast import HEAVY, LIGHT, NONE, Simulation
 from sat_hdl.sim.golden.prune import prune
@@ -55,7 +54,9 @@ class Unit:
         padded[: flat.size] = flat
         return pack_lanes(padded.reshape(-1, per_beat), width)
 
-    def wanted(self, blocks: np.ndarray, sparsity: tuple[int, int], copies: str) -> dict[str, list[np.ndarray]]:
+    def wanted(
+        self, blocks: np.ndarray, sparsity: tuple[int, int], copies: str
+    ) -> dict[str, list[np.ndarray]]:
         outputs = {name: [] for name in OUTPUTS}
         for block in blocks:
             for letter, name, matrix in (("f", "ff", block), ("b", "bp", block.T)):
@@ -92,7 +93,9 @@ class Unit:
         for name, beats in wanted.items():
             got = result.outputs[f"{self.prefix}__{name}"]
             wrong = np.flatnonzero((got != beats).any(axis=1))
-            assert wrong.size == 0, f"{name} beat {wrong[0]} of {len(beats)}: {got[wrong[0]]}, not {beats[wrong[0]]}"
+            assert wrong.size == 0, (
+                f"{name} beat {wrong[0]} of {len(beats)}: {got[wrong[0]]}, not {beats[wrong[0]]}"
+            )
         assert self.sim.get(f"{self.prefix}__busy") == 0
         return result
 
