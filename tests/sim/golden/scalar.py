@@ -133,11 +133,12 @@ def maxpool_dx(dy, argmax, hw, ksp, operand):
     return narrowed(dx, operand)
 
 
-def _times_share(bits, count):
+def mean(totals, count):
     """binary32 bits × RNE32(1 / count)."""
     one, whole = (sf.i32_to_f32(sf.Int32.from_int(number)) for number in (1, count))
     share = sf.f32_div(one, whole)
-    return oracle.bits32(sf.f32_mul(oracle.f32(bits), share))
+    flat = [oracle.bits32(sf.f32_mul(oracle.f32(bits), share)) for bits in np.ravel(totals)]
+    return np.array(flat, np.uint32).reshape(np.shape(totals))
 
 
 def avgpool(x, ksp, operand):
@@ -148,7 +149,7 @@ def avgpool(x, ksp, operand):
         steps = [
             (ONE[operand], pixel(x, n, oy * s + q // k - p, ox * s + q % k - p)[c]) for q in range(k * k)
         ]
-        y[n, oy, ox, c] = _times_share(oracle.chain(0, steps, operand), k * k)
+        y[n, oy, ox, c] = mean(oracle.chain(0, steps, operand), k * k)
     return narrowed(y, operand)
 
 
@@ -157,7 +158,7 @@ def avgpool_dx(dy, hw, ksp, operand):
     for n, iy, ix, c in np.ndindex(dx.shape):
         seen = _windows_of(iy, ix, dy.shape[1], dy.shape[2], ksp)
         total = oracle.chain(0, [(ONE[operand], dy[n, oy, ox, c]) for oy, ox, _ in seen], operand)
-        dx[n, iy, ix, c] = _times_share(total, ksp[0] ** 2)
+        dx[n, iy, ix, c] = mean(total, ksp[0] ** 2)
     return narrowed(dx, operand)
 
 

@@ -147,6 +147,14 @@ def test_samples_may_come_flat_and_must_fit():
         net.forward(x[0, 0, :, :1].reshape(1, -1)[:, :4])
 
 
+def test_first_weights_are_he_normal():
+    """Standard deviation √(2 / fan-in), of which a kernel's positions are a part."""
+    net, _, _ = network(Model((4, 4, 16), [Conv2d(64, 3), Flatten(), Linear(256), Linear(2)]))
+    for name, fan_in in (("conv2d1", 9 * 16), ("linear1", 256)):
+        w = net.weights[name]
+        assert w.std() == pytest.approx(np.sqrt(2 / fan_in), rel=0.03) and abs(w.mean()) < 0.03 * w.std()
+
+
 @pytest.mark.parametrize("method", ["dense", "bdwp", "sdwp"])
 @pytest.mark.parametrize("operand", ["fp16", "bf16"])
 def test_a_perceptron_is_a_network_bit_for_bit(method, operand):

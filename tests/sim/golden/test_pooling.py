@@ -81,6 +81,36 @@ def test_the_largest_where_it_is_hard_to_say():
     assert padded.tolist() == [[[[-np.inf]]]] and argmax.tolist() == [[[[4]]]]
 
 
+def test_chains_run_over_the_windows_in_ascending_order():
+    """(65504 − 65504) + 2^−24 is 2^−24; from the other end the small one is lost. One pixel seen by 3 windows."""
+    dy = np.array([65504, -65504, 2.0**-24], np.float16).reshape(1, 3, 1, 1)
+    window, middle = Window((3, 1)), np.array([2, 1, 0], np.int32).reshape(1, 3, 1, 1)
+    for turn in ((0, 1, 2, 3), (0, 2, 1, 3)):
+        turned = dy.transpose(turn)
+        size, w = ((5, 1), window) if turn[1] == 1 else ((1, 5), Window((1, 3)))
+        dx = pooling.maxpool_gradient(turned, middle.transpose(turn), w, size)
+        assert dx.ravel()[2] == np.float16(2.0**-24)
+        share = np.float16(np.float32(2.0**-24) * np.float32(1 / 3))
+        assert pooling.avgpool_gradient(turned, w, size).ravel()[2] == share
+    x = np.array([65504, -65504, 2.0**-10], np.float16).reshape(1, 3, 1, 1)
+    assert pooling.avgpool(x, window).ravel()[0] == np.float16(np.float32(2.0**-10) * np.float32(1 / 3)) > 0
+
+
+def test_a_mean_is_multiplied_not_divided():
+    """Sums k times a tie between two binary16: divided by k they are ties, times RNE32(1 / k) not all of them."""
+    ties, differ = 2 * np.arange(1024) + 1, 0
+    for k in (7, 15, 31):
+        parts = k * ties  # of 2^−11, besides the k wholes
+        x = np.zeros((1, 1, k, 1024), np.float16)
+        x[0, 0, 0], x[0, 0, 1], x[0, 0, 2] = k, (parts & ~31) * 2.0**-11, (parts & 31) * 2.0**-11
+        exact = x.astype(np.float64).sum(axis=2).ravel()
+        np.testing.assert_array_equal(exact, k + parts * 2.0**-11)
+        y = pooling.avgpool(x, Window((1, k))).ravel()
+        same(y, scalar.narrowed(scalar.mean(exact.astype(np.float32).view(np.uint32), k), "fp16"))
+        differ += (y != (exact / k).astype(np.float16)).sum()
+    assert differ > 0
+
+
 def test_rows_and_columns_may_differ():
     x = np.arange(24, dtype=np.float16).reshape(1, 4, 6, 1)
     window = Window((1, 3), (2, 3))
