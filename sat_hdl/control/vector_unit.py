@@ -1,4 +1,4 @@
-"""The vector unit: WUVE between affine readers and writers."""
+"""The vector unit: WUVE and the pre-generation of pruned copies between affine readers and writers."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -14,12 +14,13 @@ from sat_hdl.memory.reader import AffineReader
 from sat_hdl.memory.write_port import WriteClientSignature
 from sat_hdl.memory.writer import AffineWriter
 from sat_hdl.wuve.layouts import Op
+from sat_hdl.wuve.pregenerate import Pregenerate
 from sat_hdl.wuve.wuve import Wuve
 
 __all__ = ["READERS", "WRITERS", "VectorUnit"]
 
 READERS = ("x", "y", "z")
-WRITERS = ("out0", "out1")
+WRITERS = ("out0", "out1", "ff_values", "ff_indices", "bp_values", "bp_indices")
 #: Cycles without a beat after which a stream that still wants some is known to get none.
 PATIENCE = 4095
 
@@ -73,6 +74,9 @@ class VectorUnit(wiring.Component):
             lanes=config.vector_lanes, data_bits=bits, format=config.format, target=config.target
         )
 
+        m.submodules.copier = copier = Pregenerate(config, lanes=config.vector_lanes)
+        connect(m, wuve.half, copier.half)
+
         def register(name: str):
             return self.values[unit.index(name)]
 
@@ -82,12 +86,18 @@ class VectorUnit(wiring.Component):
 
         # --- which streams a command uses -----------------------------------------------------------------
         op = self.run.payload.action
+        copies = register("copies")
+        ff, bp = (op == Op.SGD.value) & copies[16], (op == Op.SGD.value) & copies[18]
         uses = {
             "x": 1,
             "y": Cat(op == o.value for o in (Op.SGD, Op.ADD, Op.MASK, Op.SELECT_SUM)).any(),
             "z": op == Op.SGD.value,
             "out0": op != Op.CHECK.value,
             "out1": (op == Op.SGD.value) | (op == Op.MAXPOOL.value),
+            "ff_values": ff,
+            "ff_indices": ff & copies[17],
+            "bp_values": bp,
+            "bp_indices": bp & copies[19],
         }
         streams: dict[str, AffineReader | AffineWriter] = {}
         for i, name in enumerate(READERS):
@@ -101,10 +111,10 @@ class VectorUnit(wiring.Component):
         for i, name in enumerate(WRITERS):
             streams[name] = writer = AffineWriter(data_bits=bits, depth=self._depth)
             m.submodules[name] = writer
-            beats = getattr(wuve, name)
+            beats = getattr(wuve if name.startswith("out") else copier, name)
             m.d.comb += [
                 writer.start.payload.eq(descriptor(name, WRITE_WORDS)),
-                writer.data.payload.eq(beats.payload.data),
+                writer.data.payload.eq(beats.payload.data if name.startswith("out") else beats.payload),
                 writer.data.valid.eq(beats.valid),
                 beats.ready.eq(writer.data.ready),
             ]
@@ -112,6 +122,7 @@ class VectorUnit(wiring.Component):
         m.d.comb += self.on_memory.eq(Cat(s.busy for s in streams.values()).any())
 
         # --- the command: held from start to status -------------------------------------------------------
+        start = Signal()
         command, scalars = Signal.like(wuve.command.payload), Signal.like(wuve.scalars)
         flags = register("flags")
         wanted = Signal.like(command)
@@ -119,32 +130,42 @@ class VectorUnit(wiring.Component):
         m.d.comb += [
             wuve.command.payload.eq(command),
             wuve.scalars.eq(scalars),
-            wuve.half.ready.eq(1),
             wanted.op.eq(op),
             *(wanted[name].eq(flags[i]) for i, name in enumerate(names)),
             wanted.scalar.eq(flags[5:8]),
             wanted.nesterov.eq(flags[8]),
+            wanted.half.eq(ff | bp),
             *(wanted[name].eq(register(name)) for name in ("count", "run", "chunk", "window")),
             wanted.base.eq(register("want")[:16]),
             wanted.inner.eq(register("want")[16:]),
             wanted.step_inner.eq(register("want_step")[:16]),
             wanted.step_outer.eq(register("want_step")[16:]),
         ]
+        # Whole blocks of E × E weights, and a count that the copier can't run is not to look like one it can.
+        plan, largest = copier.start.payload, (1 << config.count_bits) - 1
+        block_bits = 2 * (config.panel - 1).bit_length()
+        m.d.comb += [
+            plan.blocks.eq(register("count")[block_bits:24]),
+            plan.keep.eq(Mux(copies[:8] > largest, 0, copies[:8])),
+            plan.group.eq(Mux(copies[8:16] > largest, 0, copies[8:16])),
+            *(plan[name].eq(copies[16 + i]) for i, name in enumerate(("ff", "ff_sparse", "bp", "bp_sparse"))),
+            copier.start.valid.eq(start & (ff | bp)),
+        ]
         checks = Signal()
         started = Signal(len(streams))
-        start = Signal()
         ready = Cat(s.start.ready for s in streams.values())
         for s, used in zip(streams.values(), uses.values()):
             m.d.comb += [s.start.valid.eq(start & used), s.halt.eq(self.halt)]
         m.d.comb += start.eq(self.run.valid & self.run.ready)
 
-        faults, finished = Signal(4), Signal(len(streams) + 1)
+        faults, finished = Signal(4), Signal(len(streams) + 2)
         done_now = Signal.like(finished)
         idle = Signal(range(PATIENCE + 1))
         moves = [s.out.valid & s.out.ready for s in streams.values() if isinstance(s, AffineReader)]
         moves += [s.data.valid & s.data.ready for s in streams.values() if isinstance(s, AffineWriter)]
         m.d.comb += done_now.eq(
-            finished | Cat(*(s.done for s in streams.values()), wuve.status.valid & wuve.status.ready)
+            finished
+            | Cat(*(s.done for s in streams.values()), wuve.status.valid & wuve.status.ready, copier.done)
         )
         stream_faults = []
         for i, s in enumerate(streams.values()):
@@ -154,7 +175,7 @@ class VectorUnit(wiring.Component):
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.comb += self.run.ready.eq(ready.all())
+                m.d.comb += self.run.ready.eq(ready.all() & ~copier.busy)
                 m.d.sync += idle.eq(0)
                 with m.If(start):
                     m.d.sync += [
@@ -163,7 +184,7 @@ class VectorUnit(wiring.Component):
                         checks.eq(flags[9]),
                         *(scalars[i].eq(register(f"scalar{i}")) for i in range(8)),
                         started.eq(Cat(*uses.values())),
-                        finished.eq(~Cat(*uses.values(), 1)),
+                        finished.eq(~Cat(*uses.values(), 1, ff | bp)),
                     ]
                     m.next = "COMMAND"
             with m.State("COMMAND"):
@@ -178,6 +199,8 @@ class VectorUnit(wiring.Component):
                     m.d.comb += self.overflow.eq(checks & wuve.status.payload.overflow)
                     with m.If(wuve.status.payload.error):
                         m.d.comb += faults.eq(ErrorCode.BAD_SHAPE.value)
+                with m.If(copier.error):
+                    m.d.comb += faults.eq(ErrorCode.BAD_KEEP.value)
                 for condition, code in stream_faults:
                     with m.If(condition):
                         m.d.comb += faults.eq(code)
