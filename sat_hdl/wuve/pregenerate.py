@@ -102,7 +102,7 @@ class Pregenerate(wiring.Component):
         plan = Signal(pregenerate_layout(config), reset_less=True)
         ff_sparse, bp_sparse = plan.ff & plan.ff_sparse, plan.bp & plan.bp_sparse
         sparse = ff_sparse | bp_sparse
-        begin, asks, pruned = Signal(), Signal(), Signal()
+        begin, asks, pruned, holds = Signal(), Signal(), Signal(), Signal()
         kept_end = Signal(bits, reset_less=True)  # a sparse copy's last line
         chosen = {group: plan.group == group for group in config.group_lengths()}
         legal = Cat(chosen.values()).any() & (plan.keep != 0) & (plan.keep <= plan.group)
@@ -143,41 +143,55 @@ class Pregenerate(wiring.Component):
                     m.d.sync += [asks.eq(sparse), pruned.eq(~sparse)]
                     m.next = "RUN"
             with m.State("RUN"):
-                with m.If(transpose.idle & pruned & ~values.busy & ~indices.busy):
+                with m.If(transpose.idle & pruned & ~holds & ~values.busy & ~indices.busy):
                     m.next = "DONE"
             with m.State("DONE"):
                 m.d.comb += self.done.eq(1)
                 m.next = "IDLE"
         m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
 
-        # --- lines, in the order of the runs, to the packers ------------------------------------------------
+        # --- lines, in the order of the runs -----------------------------------------------------------------
+        # A register holds the line that is being packed, so that SORE goes on meanwhile.
         second = Signal()  # W_BP's turn
         line = Signal(bits)
-        now_sparse, last, valid, taken = Signal(), Signal(), Signal(), Signal()
-        wanted, ready = Cat(1, now_sparse), Cat(values.rows.ready, indices.rows.ready)
-        had = Signal(2)
+        now_sparse, last, valid, load, leaves = Signal(), Signal(), Signal(), Signal(), Signal()
+        kept, full = sore.pairs.payload, transpose.dense.payload
+        padding = Const(0, INDEX_BITS - config.index_bits)
         m.d.comb += [
             now_sparse.eq(Mux(second, plan.bp_sparse, plan.ff_sparse)),
             last.eq(line == Mux(now_sparse, kept_end, edge - 1)),
             valid.eq(Mux(now_sparse, sore.pairs.valid, transpose.dense.valid)),
-            taken.eq(valid & (had | ready | ~wanted).all()),
-            sore.pairs.ready.eq(taken & now_sparse),
-            transpose.dense.ready.eq(taken & ~now_sparse),
-            Cat(values.rows.valid, indices.rows.valid).eq(wanted & ~had & valid.replicate(2)),
+            load.eq(~holds | leaves),
+            sore.pairs.ready.eq(load & now_sparse),
+            transpose.dense.ready.eq(load & ~now_sparse),
         ]
-        m.d.sync += had.eq(Mux(taken | ~valid, 0, had | (ready & wanted)))
+        with m.If(load):
+            m.d.sync += holds.eq(valid)
         with m.If(begin):
             m.d.sync += [second.eq(~plan.ff), line.eq(0)]
-        with m.Elif(taken):
+        with m.Elif(load & valid):
             m.d.sync += line.eq(line + 1)
             with m.If(last):
                 m.d.sync += [line.eq(0), second.eq(Mux(second, ~plan.ff, plan.bp))]
-        kept, full = sore.pairs.payload, transpose.dense.payload
-        padding = Const(0, INDEX_BITS - config.index_bits)
+
+        # --- to the packers, each at its own pace ------------------------------------------------------------
+        has_indices = Signal(reset_less=True)
+        wanted, ready = Cat(1, has_indices), Cat(values.rows.ready, indices.rows.ready)
+        had = Signal(2)
         m.d.comb += [
-            values.rows.payload.row.eq(Cat(Mux(now_sparse, kept[i].value, full[i]) for i in range(edge))),
-            indices.rows.payload.row.eq(Cat(Cat(kept[i].index, padding) for i in range(edge))),
+            leaves.eq((had | ready | ~wanted).all()),
+            Cat(values.rows.valid, indices.rows.valid).eq(wanted & ~had & holds.replicate(2)),
         ]
-        for pack in (values, indices):
-            m.d.comb += [pack.rows.payload.last.eq(last), pack.rows.payload.second.eq(second)]
+        m.d.sync += had.eq(Mux(leaves | ~holds, 0, had | (ready & wanted)))
+        held = {pack: Signal(pack.rows.payload.shape(), reset_less=True) for pack in (values, indices)}
+        with m.If(load):
+            m.d.sync += [
+                held[values].row.eq(Cat(Mux(now_sparse, kept[i].value, full[i]) for i in range(edge))),
+                held[indices].row.eq(Cat(Cat(kept[i].index, padding) for i in range(edge))),
+                has_indices.eq(now_sparse),
+            ]
+        for pack, row in held.items():
+            with m.If(load):
+                m.d.sync += [row.last.eq(last), row.second.eq(second)]
+            m.d.comb += pack.rows.payload.eq(row)
         return m
