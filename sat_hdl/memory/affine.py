@@ -1,6 +1,8 @@
 """Walks the five loops of an affine stream: an address a cycle, without a multiplier."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from functools import partial
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,7 +29,7 @@ class AffineWalk(wiring.Component):
     The first is valid ``latency`` cycles after ``start``. A counter of 0 steps is not to be started.
 
     Each loop keeps where its present step began. A step of loop k adds its stride to that and puts the sum there and
-    into all loops inside it. Which loop steps is found a cycle ahead.
+    into all loops inside it. Which loop steps is found two cycles ahead.
 
     Arguments
     ---------
@@ -40,7 +42,7 @@ class AffineWalk(wiring.Component):
     clear: In(1). Forgets what is left.
     """
 
-    latency = 4
+    latency = 5
 
     def __init__(self, *, padding: bool):
         self._padding = padding
@@ -55,7 +57,9 @@ class AffineWalk(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        begin, busy, descriptor = Signal(), Signal(), self.start.payload
+        begin = Signal()
+        busy = Signal()
+        descriptor = self.start.payload
         m.d.comb += begin.eq(self.start.valid & self.start.ready)
         m.submodules.out = out = RegisterSlice(shape=run_layout())
         wiring.connect(m, out.o, wiring.flipped(self.runs))
@@ -64,12 +68,15 @@ class AffineWalk(wiring.Component):
         # --- which loop steps: the innermost that is not in its last step -------------------------------------
         first = Signal()  # the first run is still to be given
         last = Signal(LOOPS, init=(1 << LOOPS) - 1)  # loop k is in its last step
-        step = Signal(LOOPS)  # one bit, or none for the first run
-        step_valid, step_taken = Signal(), Signal()
+        step = Signal(LOOPS + 1)  # one bit: that of the loop, or the last for the first run
+        step_valid = Signal()
+        step_taken = Signal()
         for k in range(LOOPS):
-            count, counter = Signal(16, name=f"count_{k}"), Signal(16, name=f"counter_{k}")
+            count = Signal(16, name=f"count_{k}")
+            counter = Signal(16, name=f"counter_{k}")
             once = Signal(name=f"once_{k}")
-            steps, restarts = Signal(name=f"steps_{k}"), Signal(name=f"restarts_{k}")
+            steps = Signal(name=f"steps_{k}")
+            restarts = Signal(name=f"restarts_{k}")
             m.d.comb += [
                 steps.eq(step_taken & ~first & ~last[k] & last[k + 1 :].all()),
                 restarts.eq(step_taken & ~first & ~last[:k].all() & last[k:].all()),
@@ -89,7 +96,8 @@ class AffineWalk(wiring.Component):
                 m.d.sync += [counter.eq(count), last[k].eq(once)]
             with m.If(step_taken):
                 m.d.sync += step[k].eq(steps)
-
+        with m.If(step_taken):
+            m.d.sync += step[LOOPS].eq(first)
         m.d.comb += step_taken.eq(flows & (first | ~last.all()))
         with m.If(flows):
             m.d.sync += [step_valid.eq(step_taken), first.eq(0)]
@@ -98,22 +106,31 @@ class AffineWalk(wiring.Component):
         with m.Elif(self.clear):
             m.d.sync += [first.eq(0), step_valid.eq(0)]
 
-        # --- addresses and coordinates ----------------------------------------------------------------------
-        give = Signal()
-        m.d.comb += give.eq(flows & step_valid)
+        # --- addresses and coordinates, a cycle to choose what to add and one to add it -------------------------
+        # Of the token that is being added: into which loops the sum goes.
+        reach = Signal(LOOPS)
+        adds = Signal()
+        adds_last = Signal()
         run = out.i.payload
-        m.d.comb += run.address.eq(
-            self._walked(m, "address", 32, begin, give, step, descriptor.base, descriptor.strides)
-        )
         with m.If(flows):
-            m.d.sync += [out.i.valid.eq(step_valid), run.last.eq(last.all())]
+            m.d.sync += [
+                adds.eq(step_valid),
+                adds_last.eq(last.all()),
+                reach.eq(Cat(step[LOOPS] | step[: k + 1].any() for k in range(LOOPS))),
+                out.i.valid.eq(adds),
+                run.last.eq(adds_last),
+            ]
         with m.If(self.clear):
-            m.d.sync += [out.i.valid.eq(0), busy.eq(0)]
+            m.d.sync += [adds.eq(0), out.i.valid.eq(0), busy.eq(0)]
         with m.Elif(begin):
             m.d.sync += busy.eq(1)
         with m.Elif(flows & out.i.valid & run.last):
             m.d.sync += busy.eq(0)
+        # What is being added is not in `begun` yet.
+        ahead = adds & (reach & step[:LOOPS]).any()
+        walked = partial(self._walked, m, begin, flows, step, reach, adds, ahead)
         m.d.comb += [
+            run.address.eq(walked("address", 32, descriptor.base, descriptor.strides)),
             out.clear.eq(self.clear),
             self.start.ready.eq(~busy),
         ]
@@ -132,26 +149,37 @@ class AffineWalk(wiring.Component):
         ):
             moves = [descriptor.loops[k][f"d{axis}"] for k in range(LOOPS)]
             place = Signal(signed(COORDINATE_BITS), name=axis)
-            m.d.comb += place.eq(
-                self._walked(m, axis, COORDINATE_BITS, begin, give, step, start, moves).as_signed()
-            )
+            m.d.comb += place.eq(walked(axis, COORDINATE_BITS, start, moves).as_signed())
             outside += [place < 0, place.as_unsigned() >= size]
         m.d.comb += run.padding.eq(bounded & Cat(outside).any())
         return m
 
     @staticmethod
-    def _walked(m: Module, name: str, width: int, begin, give, step, start, moves) -> Signal:
+    def _walked(
+        m: Module, begin, flows, step, reach, adds, ahead, name: str, width: int, start, moves
+    ) -> Signal:
         """start + Σ i·move of the run that is given."""
         begun = [Signal(width, name=f"{name}_{k}", reset_less=True) for k in range(LOOPS)]
         kept = [
             Signal(move.shape(), name=f"{name}_move_{k}", reset_less=True) for k, move in enumerate(moves)
         ]
+        origin = Signal(start.shape(), name=f"{name}_start", reset_less=True)
+        source = Signal(width, name=f"{name}_source", reset_less=True)
+        move = Signal(kept[0].shape(), name=f"{name}_move", reset_less=True)
+        forward = Signal(name=f"{name}_forward")
+        with m.If(begin):
+            m.d.sync += [origin.eq(start), *(keep.eq(value) for keep, value in zip(kept, moves))]
+        extended = Signal(width, name=f"{name}_origin")
+        m.d.comb += extended.eq(origin)
+        with m.If(flows):
+            m.d.sync += [
+                source.eq(choose([*begun, extended], step)),
+                move.eq(choose(kept, step[:LOOPS])),
+                forward.eq(ahead),
+            ]
         total = Signal(width, name=f"{name}_total")
-        move = choose(kept, step)
-        m.d.comb += total.eq(choose(begun, step) + (move.as_signed() if kept[0].shape().signed else move))
+        m.d.comb += total.eq(Mux(forward, begun[-1], source) + move)
         for k in range(LOOPS):
-            with m.If(begin):
-                m.d.sync += [begun[k].eq(start), kept[k].eq(moves[k])]
-            with m.Elif(give & step[: k + 1].any()):
+            with m.If(flows & adds & reach[k]):
                 m.d.sync += begun[k].eq(total)
         return begun[-1]

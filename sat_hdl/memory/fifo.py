@@ -54,10 +54,13 @@ class BlockFifo(wiring.Component):
         width = len(self.data)
         m.submodules.memory = memory = Memory(shape=width, depth=depth, init=[], attrs={"no_rw_check": 1})
         writer, reader = memory.write_port(), memory.read_port()
-        head, tail = Signal(range(depth)), Signal(range(depth))
-        count, some = Signal(range(depth + 1)), Signal()
+        head = Signal(range(depth))
+        tail = Signal(range(depth))
+        count = Signal(range(depth + 1))
+        some = Signal()
         read_valid = Signal()  # at the RAM's output
-        forward, read = Signal(), Signal()
+        forward = Signal()
+        read = Signal()
         more = count + self.write - read
         m.d.comb += [
             writer.addr.eq(head),

@@ -90,7 +90,8 @@ class ReadPort(wiring.Component):
         with m.If(free):
             m.d.sync += axi.arvalid.eq(turn.grant.any())
         beat = Signal(data.StructLayout({"data": self._data_bits, "last": 1, "error": 1}))
-        beat_valid, identifier = Signal(), Signal(self.id_bits)
+        beat_valid = Signal()
+        identifier = Signal(self.id_bits)
         m.d.sync += [
             beat_valid.eq(axi.rvalid),
             identifier.eq(axi.rid),

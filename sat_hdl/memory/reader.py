@@ -82,10 +82,14 @@ class AffineReader(wiring.Component):
         m.submodules.orders = orders = BlockFifo(width=order.size, depth=self._depth)
 
         descriptor = self.start.payload.descriptor
-        starts, running, clear = Signal(), Signal(), Signal()
-        fill, run = Signal(16), Signal(32)
+        starts = Signal()
+        running = Signal()
+        clear = Signal()
+        fill = Signal(16)
+        run = Signal(32)
         last_beat = Signal(32)  # of a run, counted from 0
-        misaligned, empty = Signal(), Signal()
+        misaligned = Signal()
+        empty = Signal()
         m.d.comb += starts.eq(self.start.valid & self.start.ready)
         with m.If(starts):
             m.d.sync += [
@@ -108,9 +112,10 @@ class AffineReader(wiring.Component):
 
         # --- asking -----------------------------------------------------------------------------------------
         request, burst = self.port.request, split.bursts.payload
-        moves, asks = Signal(), Signal()
+        moves = Signal()
+        asks = Signal()
         beats_asked = Signal(range(self._burst_beats + 1))
-        room = Signal(range(self._depth + 1))  # not kept for anything yet
+        places = Signal(range(self._depth + 1))  # not kept for anything yet
         fits = Signal()  # the longest burst, also if one was asked for in the cycle before
         m.d.comb += [
             moves.eq(
@@ -125,9 +130,9 @@ class AffineReader(wiring.Component):
             asks.eq(moves & ~burst.padding),
             beats_asked.eq(Mux(asks, burst.length[:beat_bits] + 1, 0)),
         ]
-        m.d.sync += [room.eq(room + beats.taken - beats_asked), fits.eq(room >= 2 * self._burst_beats)]
+        m.d.sync += [places.eq(places + beats.taken - beats_asked), fits.eq(places >= 2 * self._burst_beats)]
         with m.If(starts):
-            m.d.sync += room.eq(self._depth)
+            m.d.sync += places.eq(self._depth)
         with m.If(asks):
             m.d.sync += [
                 request.valid.eq(1),
@@ -138,13 +143,16 @@ class AffineReader(wiring.Component):
             m.d.sync += request.valid.eq(0)
 
         # --- what comes back --------------------------------------------------------------------------------
-        outstanding = Signal.like(room)
+        outstanding = Signal.like(places)
         m.d.sync += outstanding.eq(outstanding + beats_asked - self.port.valid)
         m.d.comb += [beats.write.eq(self.port.valid), beats.data.eq(self.port.data)]
 
         out = self.out.payload
-        left, ends = Signal(32 - size_bits), Signal()  # of the run on its way out
-        out_valid, out_free, out_last = Signal(), Signal(), Signal()
+        left = Signal(32 - size_bits)  # of the run on its way out
+        ends = Signal()
+        out_valid = Signal()
+        out_free = Signal()
+        out_last = Signal()
         head = data.View(order, orders.out.payload)
         gives = Signal()
         m.d.comb += [

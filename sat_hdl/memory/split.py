@@ -69,7 +69,8 @@ class BurstSplit(wiring.Component):
 
         # Where in its block of burst_beats a run begins and ends, and how many blocks further it does.
         run = Signal(run_layout())
-        run_valid, run_taken = Signal(), Signal()
+        run_valid = Signal()
+        run_taken = Signal()
         sum_ = Signal(33 - byte_bits)
         m.d.comb += self.runs.ready.eq(~run_valid | run_taken)
         with m.If(self.runs.ready):
@@ -80,11 +81,13 @@ class BurstSplit(wiring.Component):
             ]
 
         # The burst to cut off next, and how many are left behind it.
-        block, low = Signal(block_bits), Signal(beat_bits)
+        block = Signal(block_bits)
+        low = Signal(beat_bits)
         end = Signal(beat_bits)
         more = Signal(len(sum_) - beat_bits)
         begins, ends, padding, last = (Signal(name=n) for n in ("begins", "ends", "padding", "last"))
-        valid, taken = Signal(), Signal()
+        valid = Signal()
+        taken = Signal()
         blocks = sum_[beat_bits:]
         m.d.comb += run_taken.eq(run_valid & (~valid | (taken & ends)))
         with m.If(run_taken):

@@ -93,7 +93,8 @@ class WritePort(wiring.Component):
         m.submodules.orders = orders = SyncFIFO(width=order.size, depth=self.ahead)
         m.submodules.turn = turn = RoundRobin(count=self._clients)
         asked = Signal(request_layout())
-        free, goes = Signal(), Signal()
+        free = Signal()
+        goes = Signal()
         m.d.comb += [
             free.eq((~axi.awvalid | axi.awready) & ~orders.level[-1]),
             goes.eq(free & turn.grant.any()),
@@ -121,8 +122,13 @@ class WritePort(wiring.Component):
 
         # --- data -------------------------------------------------------------------------------------------
         head = data.View(order, orders.r_data)
-        serving, left, last = Signal(self._clients), Signal(8), Signal()  # whose burst it is; the beats of it
-        busy, offered, free_beat, gives = Signal(), Signal(), Signal(), Signal()
+        serving = Signal(self._clients)  # whose burst it is; the beats of it
+        left = Signal(8)
+        last = Signal()
+        busy = Signal()
+        offered = Signal()
+        free_beat = Signal()
+        gives = Signal()
         m.d.comb += [
             offered.eq((Cat(client.beats.valid for client in self.clients) & serving).any()),
             free_beat.eq(~axi.wvalid | axi.wready),
@@ -151,7 +157,9 @@ class WritePort(wiring.Component):
             ]
 
         # --- answers ----------------------------------------------------------------------------------------
-        answered, failed, identifier = Signal(), Signal(), Signal(self.id_bits)
+        answered = Signal()
+        failed = Signal()
+        identifier = Signal(self.id_bits)
         m.d.sync += [
             answered.eq(axi.bvalid),
             failed.eq(axi.bresp.as_value()[1]),

@@ -74,9 +74,13 @@ class AffineWriter(wiring.Component):
         m.submodules.beats = beats = BlockFifo(width=beat.size, depth=self._depth)
 
         descriptor = self.start.payload
-        starts, running, clear = Signal(), Signal(), Signal()
-        run, last_beat = Signal(32), Signal(32)
-        misaligned, empty = Signal(), Signal()
+        starts = Signal()
+        running = Signal()
+        clear = Signal()
+        run = Signal(32)
+        last_beat = Signal(32)
+        misaligned = Signal()
+        empty = Signal()
         requests = SyncFIFO(width=request_layout().size, depth=self.queued)
         m.submodules.requests = ResetInserter(clear)(requests)
         m.d.comb += starts.eq(self.start.valid & self.start.ready)
@@ -100,7 +104,9 @@ class AffineWriter(wiring.Component):
         # --- taking beats until a burst is whole ------------------------------------------------------------
         burst, request = split.bursts.payload, self.port.request
         place = Signal(8)  # of the beat in its burst
-        takes, whole, complete = Signal(), Signal(), Signal()
+        takes = Signal()
+        whole = Signal()
+        complete = Signal()
         tail = Signal(size)  # strobes of a run's last beat
         stored = Signal(beat)
         m.d.comb += [

@@ -183,7 +183,7 @@ def test_a_reader_takes_a_beat_a_cycle(pins, beats):
     check_read(job, memory.memory, 64)
     cycles = job.last - job.first + 1
     assert len(job.beats) / cycles >= 0.97
-    assert job.first <= 30 + 14
+    assert job.first <= 30 + 17
     assert job.cycles <= job.last + 1
 
 
