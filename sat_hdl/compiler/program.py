@@ -1,0 +1,167 @@
+"""Operations of the units → a program: what must wait for what, and registers that change."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sat_hdl.control.isa import UNITS, Instruction, Op, RunFlag, encode
+from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
+
+__all__ = ["SEMAPHORE", "Operation", "Parameter", "Program", "descriptor_registers"]
+
+#: The semaphore by which one unit tells another. Who waits for a load waits for a product or a store that came after.
+SEMAPHORE = {
+    pair: number
+    for number, pair in enumerate(
+        [
+            ("load", "compute"), ("compute", "load"), ("compute", "store"), ("store", "compute"),
+            ("store", "load"), ("store", "vector"), ("vector", "load"), ("vector", "store"),
+        ]
+    )
+}  # fmt: skip
+#: Whom to ask instead where there is no semaphore.
+_PROXY = {("load", "store"): "compute", ("load", "vector"): "store", ("compute", "vector"): "store"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A register's value that the host sets before each run: its parameter ``number``."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A RUN.
+
+    Arguments
+    ---------
+    unit, action, flags: of the instruction.
+    registers: that matter to it.
+    reads, writes: what it takes and what it changes, by any names: tensors, and halves of buffers.
+    """
+
+    unit: str
+    action: str
+    registers: dict[str, int | Parameter]
+    reads: tuple[Hashable, ...] = ()
+    writes: tuple[Hashable, ...] = ()
+    flags: tuple[RunFlag, ...] = ()
+
+
+def descriptor_registers(descriptor: Descriptor, prefix: str = "", *, writes: bool = False) -> dict[str, int]:
+    """The registers of an affine reader (or writer) by name."""
+    names = [r.name.removeprefix("x_") for r in UNITS["vector"].registers[:READ_WORDS]]
+    words = descriptor.words()[: WRITE_WORDS if writes else READ_WORDS]
+    # What a loop of one step strides and moves is of no effect: leaving it out saves instructions.
+    registers = {f"{prefix}{name}": word for name, word in zip(names, words)}
+    for i, loop in enumerate(descriptor.all_loops):
+        if loop.count == 1:
+            del registers[f"{prefix}stride{i}"]
+            registers[f"{prefix}count{i}"] = 1
+    return registers
+
+
+@dataclass
+class _Region:
+    """Who wrote a region last, and who read it since: each unit's last operation."""
+
+    written: dict[str, int] = field(default_factory=dict)
+    read: dict[str, int] = field(default_factory=dict)
+
+
+class Program:
+    """Operations in an order in which they could run one after the other; the units run as far ahead of it as what
+    they read and write lets them."""
+
+    def __init__(self):
+        self.operations: list[Operation] = []
+
+    def add(self, operation: Operation):
+        self.operations.append(operation)
+
+    def tokens(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """For each operation, the semaphores it waits for and those it signals.
+
+        A unit works in order, so one that waits for an operation knows of all before it, and of all that
+        those waited for; what is known is not waited for again.
+        """
+        waits: list[list[int]] = [[] for _ in self.operations]
+        signals: list[list[int]] = [[] for _ in self.operations]
+        regions: dict[Hashable, _Region] = {}
+        last: dict[str, int] = {}
+        #: For each operation: of each unit the last operation that is over when this one is.
+        known: list[dict[str, int]] = []
+        for number, operation in enumerate(self.operations):
+            unit = operation.unit
+            knows = dict(known[last[unit]]) if unit in last else {}
+            needs: dict[str, int] = {}
+            for name in operation.reads:
+                _latest(needs, regions.setdefault(name, _Region()).written)
+            for name in operation.writes:
+                region = regions.setdefault(name, _Region())
+                _latest(needs, region.written)
+                _latest(needs, region.read)
+            for other, at in list(needs.items()):
+                while other != unit and (other, unit) not in SEMAPHORE and at > knows.get(other, -1):
+                    proxy = _PROXY[other, unit]
+                    at = self._after(proxy, other, at, known)
+                    other = proxy
+                _latest(needs, {other: at})
+            for other, at in sorted(needs.items(), key=lambda pair: -pair[1]):
+                if at > knows.get(other, -1):
+                    token = SEMAPHORE[other, unit]
+                    signals[at].append(token)
+                    waits[number].append(token)
+                    _latest(knows, known[at])
+            knows[unit] = number
+            known.append(knows)
+            last[unit] = number
+            for name in operation.reads:
+                regions[name].read[unit] = number
+            for name in operation.writes:
+                regions[name] = _Region({unit: number})
+        return [(tuple(w), tuple(s)) for w, s in zip(waits, signals)]
+
+    def _after(self, unit: str, other: str, at: int, known: list[dict[str, int]]) -> int:
+        """The first operation of ``unit`` that is over only when operation ``at``, of the unit ``other``, is."""
+        return next(
+            i
+            for i, knows in enumerate(known)
+            if self.operations[i].unit == unit and knows.get(other, -1) >= at
+        )
+
+    def words(self) -> list[int]:
+        """The program, HALT at its end. Registers are set only where they change."""
+        words: list[int] = []
+        held: dict[tuple[str, str], int | Parameter] = {}
+        for operation, (wait, signal) in zip(self.operations, self.tokens()):
+            for name, value in operation.registers.items():
+                if held.get((operation.unit, name)) == value:
+                    continue
+                held[operation.unit, name] = value
+                given = isinstance(value, Parameter)
+                words.append(
+                    encode(
+                        Instruction(
+                            Op.PARAM if given else Op.SET, operation.unit, name,
+                            value.number if isinstance(value, Parameter) else value,
+                        )
+                    )
+                )  # fmt: skip
+            run = Instruction(
+                Op.RUN, operation.unit, action=operation.action, wait=wait, signal=signal,
+                flags=operation.flags,
+            )  # fmt: skip
+            words.append(encode(run))
+        return [*words, encode(Instruction(Op.HALT))]
+
+    def image(self) -> np.ndarray:
+        """The program as bytes."""
+        return np.array(self.words(), np.uint64).view(np.uint8)
+
+
+def _latest(into: dict[str, int], other: dict[str, int]):
+    for unit, number in other.items():
+        into[unit] = max(into.get(unit, -1), number)

@@ -1,0 +1,55 @@
+"""The simulated device as a transport of :class:`~sat_hdl.driver.Accelerator`."""
+
+import numpy as np
+
+from sat_hdl.config import Config
+from sat_hdl.sim.memory import MemoryConfig, SimulationTimeout, System
+from sat_hdl.system import SatTop
+
+__all__ = ["SimTransport"]
+
+
+class SimTransport:
+    """A simulated SatTop and its memory.
+
+    Arguments
+    ---------
+    config: of the device.
+    memory: of its memory, which begins at address 0.
+    design: text of a Verilog design to simulate in place of SatTop made anew.
+
+    Members
+    -------
+    system: the simulation.
+    """
+
+    def __init__(self, config: Config, memory: MemoryConfig, *, design: str | None = None):
+        if memory.base != 0:
+            raise ValueError(f"A device's memory must begin at address 0, not {memory.base!r}")
+        self.system = System(SatTop(config) if design is None else design, memory=memory)
+
+    def read(self, address: int, size: int) -> np.ndarray:
+        self._check(address, size)
+        return self.system.memory[address : address + size].copy()
+
+    def write(self, address: int, octets: np.ndarray):
+        self._check(address, len(octets))
+        self.system.memory[address : address + len(octets)] = octets
+
+    def _check(self, address: int, size: int):
+        if not 0 <= address <= address + size <= len(self.system.memory):
+            raise ValueError(
+                f"Memory must hold {size} bytes at {address:#x}; it has {len(self.system.memory):#x}"
+            )
+
+    def csr_read(self, address: int) -> int:
+        return self.system.csr_read(address)
+
+    def csr_write(self, address: int, value: int):
+        self.system.csr_write(address, value)
+
+    def wait(self, limit: int):
+        try:
+            self.system.run_until_irq(limit)
+        except SimulationTimeout as error:
+            raise TimeoutError(str(error)) from None
