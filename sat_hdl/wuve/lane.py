@@ -1,7 +1,7 @@
 """One lane of WUVE: a multiplier, an adder behind it, and the element's entries."""
 
 from amaranth.hdl import Cat, Const, EnableInserter, Module, Mux, Signal
-from amaranth.lib import enum, wiring
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -12,42 +12,25 @@ from sat_hdl.formats import BINARY32, FloatFormat
 from sat_hdl.stce.skew import delay
 from sat_hdl.wuve.layouts import ENTRIES
 
-__all__ = ["Addend", "Factor", "Lane"]
-
-
-class Factor(enum.Enum, shape=2):
-    """What a pass multiplies by its scalar."""
-
-    X = 0
-    FIRST = 1
-    SECOND = 2
-    RESULT = 3
-
-
-class Addend(enum.Enum, shape=3):
-    """What a pass adds to the product. A negative zero changes nothing."""
-
-    Y = 0
-    FIRST = 1
-    SECOND = 2
-    RESULT = 3
-    NEGATIVE_ZERO = 4
-    ZERO = 5
+__all__ = ["Lane"]
 
 
 class Lane(wiring.Component):
     """``result = RNE32(RNE32(factor × scalar) + addend)``, one pass a cycle, beside two memories of ENTRIES
     words: what has to be kept of an element while it is in work, and its results until they leave.
 
-    Lock-step: :class:`~sat_hdl.wuve.wuve.Wuve` drives all lanes with one set of strobes. A pass begins with
-    ``issue``'s fields; its result may be the factor or addend of the pass that begins ``latency`` = 19
-    cycles later, and is written ``latency`` + 1 cycles later.
+    Lock-step: :class:`~sat_hdl.wuve.wuve.Wuve` drives all lanes with one set of strobes. A pass reads its
+    entry in one cycle and takes its operands in the next, in which the result of the pass ``latency`` = 19
+    cycles before is there to be one of them. Results are written a cycle later.
 
-    Inputs come through ``input_latency`` ranks under ``move`` (:class:`Widen`, or a delay beside it) and one
-    under ``accept``. Only the last of those is X, Y and Z of a pass.
+    Whatever is not an operand of a pass, or not to be written, is 0 by its register's reset, and what remains
+    is ORed: an OR of two words and a masked third is one LUT a bit, a multiplexer of as many three or four.
+
+    Inputs come through ``input_latency`` ranks under ``move`` (:class:`Widen`, or a delay beside it); with
+    ``accept`` they become X, Y and Z of the pass that reads in the next cycle.
 
     MAXPOOL has its own path: an entry's FIRST is the best so far and SECOND its chunk's number, bit 16
-    saying whether there is one; they are compared a cycle after they were read, and written then.
+    saying whether there is one; they are compared a cycle after they were read, and replaced then.
 
     Arguments
     ---------
@@ -59,18 +42,24 @@ class Lane(wiring.Component):
     move: In(1). accept: In(1).
     mask_positive, mask_equal: In(1). X counts as +0 unless Y > 0; unless it equals ``want``: In(16),
         which goes with the element under ``accept``.
-    address: In(5). Of the entry read, in the cycle of a pass.
-    factor: In(Factor), addend: In(Addend), scalar: In(32).
-    write_y: In(1). FIRST ← Y; write_z: SECOND ← Z; both at ``store_address``, in the cycle of a pass.
-    write_result: In(1). SECOND at ``address`` ← result, in the cycle of a pass.
-    relu: In(1). Results written are +0 if negative.
-    store: In(1), store_address: In(5). FIRST ← the result of ``latency`` + 1 cycles ago.
-    contest: In(1). MAXPOOL's write, to ``store_address``; begin: In(1): there is no best so far; padded: In(1): X
-        can't win; number: In(16) of X's chunk.
-    strange: Out(1). X, as the pass of this cycle sees it, is infinite or NaN.
+    address: In(5). Of the entry read. In its cycle:
+        second: In(1). SECOND is read, else FIRST. entry_factor, entry_addend: In(1). What was read is that.
+        x_factor, y_addend: In(1). X, Y is. Without any addend it is -0, which changes nothing.
+        keep_y, keep_z: In(1). FIRST ← Y, SECOND ← Z in the next cycle, at ``store_address``.
+    In the next cycle:
+        result_factor, result_addend, from_zero: In(1). The result, or +0, is.
+        scalar: In(32).
+        keep_result: In(1). SECOND ← the result, at ``operand_address``: In(5).
+        written: In(1). The result is written in the cycle after; relu: In(1): as +0 if it is negative.
+    write_first, write_second: In(1). Of the cycle's writes; FIRST's, and SECOND's but keep_result's, are at
+        ``store_address``: In(5).
+    contests: In(1). The read is of MAXPOOL. contest: In(1). Its comparison, in the cycle after, and its write at
+        ``store_address``; begin: In(1): there is no best so far; padded: In(1): X can't win; number: In(16) of
+        X's chunk.
+    strange: Out(1). X, in the cycle of a read, is infinite or NaN.
     leave: In(1), exists: In(1). Takes the entry at ``address`` for output; +0 unless it exists.
-    first, second: Out(32). The entry taken.
-    narrow_move: In(1). Moves first on through ``narrow_latency`` ranks of :class:`Narrow`.
+    left_first, left_second: Out(32). The entry taken.
+    narrow_move: In(1). Moves left_first on through ``narrow_latency`` ranks of :class:`Narrow`.
     narrow: Out(format.width).
     """
 
@@ -82,15 +71,27 @@ class Lane(wiring.Component):
         self._widen = [Widen(format=format) for _ in range(2)]
         self._narrow = Narrow(format=format)
         address = range(ENTRIES)
-        flags = ("x_wide", "y_wide", "move", "accept", "mask_positive", "mask_equal", "write_y", "write_z",
-                 "write_result", "relu", "store", "contest", "begin", "padded", "leave", "exists",
-                 "narrow_move")  # fmt: skip
+        flags = (
+            *("x_wide", "y_wide", "move", "accept", "mask_positive", "mask_equal", "second", "entry_factor"),
+            *("entry_addend", "x_factor", "y_addend", "keep_y", "keep_z", "result_factor", "result_addend"),
+            *(
+                "from_zero",
+                "keep_result",
+                "written",
+                "relu",
+                "write_first",
+                "write_second",
+                "contest",
+                "begin",
+            ),
+            *("padded", "leave", "exists", "narrow_move", "contests"),
+        )
         super().__init__(
             {name: In(32) for name in ("x", "y", "z", "scalar")}
             | {name: In(1) for name in flags}
-            | {"address": In(address), "store_address": In(address), "want": In(16), "number": In(16)}
-            | {"factor": In(Factor), "addend": In(Addend), "strange": Out(1)}
-            | {"first": Out(32), "second": Out(32), "narrow": Out(format.width)}
+            | {name: In(address) for name in ("address", "operand_address", "store_address")}
+            | {"want": In(16), "number": In(16), "strange": Out(1), "narrow": Out(format.width)}
+            | {"left_first": Out(32), "left_second": Out(32)}
         )
 
     @property
@@ -105,65 +106,71 @@ class Lane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+
+        def rank(value, name, unless=None):
+            """The value, registered; 0 unless the condition holds."""
+            q = Signal.like(value, name=name, reset_less=True)
+            m.d.sync += q.eq(value)
+            if unless is not None:
+                with m.If(~unless):
+                    m.d.sync += q.eq(0)
+            return q
+
         x, y, z, keep = self._inputs(m)
         result = Signal(32)
 
         # --- entries ------------------------------------------------------------------------------------
-        ports = []
+        memories = []
         for name in ("first", "second"):
             m.submodules[f"{name}_memory"] = memory = Memory(shape=32, depth=ENTRIES, init=[])
             read = memory.read_port(domain="comb")
             m.d.comb += read.addr.eq(self.address)
-            ports.append((memory.write_port(), read.data))
-        (write_first, first), (write_second, second) = ports
+            memories.append((memory.write_port(), read.data))
+        (write_first, first), (write_second, second) = memories
         stored = Signal(32, reset_less=True)
         m.d.sync += stored.eq(result)
-        with m.If(self.relu & result[31]):
+        with m.If(~self.written | (self.relu & result[31])):
             m.d.sync += stored.eq(0)
-        best, number = self._contest(m, x, first, second)
+        wins, element, number = self._contest(m, rank(x, "element", self.contests), first, second)
+        loses = self.contest & ~wins
         m.d.comb += [
-            write_first.en.eq(self.write_y | self.store | self.contest),
+            write_first.en.eq(self.write_first & ~loses),
             write_first.addr.eq(self.store_address),
-            write_first.data.eq(Mux(self.contest, best, Mux(self.write_y, y, stored))),
-            write_second.en.eq(self.write_z | self.write_result | self.contest),
-            write_second.addr.eq(Mux(self.write_result, self.address, self.store_address)),
-            write_second.data.eq(Mux(self.contest, number, Mux(self.write_z, z, result))),
+            write_first.data.eq(stored | element | rank(y, "kept_y", self.keep_y)),
+            write_second.en.eq(self.write_second & ~loses),
+            write_second.addr.eq(Mux(self.keep_result, self.operand_address, self.store_address)),
+            write_second.data.eq(
+                (result & self.keep_result.replicate(32)) | number | rank(z, "kept_z", self.keep_z)
+            ),
         ]
 
         # --- a pass -------------------------------------------------------------------------------------
-        factor, addend, scalar = (
-            Signal(32, name=n, reset_less=True) for n in ("factor_q", "addend_q", "scalar_q")
-        )
-        m.d.sync += scalar.eq(self.scalar)
-        with m.Switch(self.factor):
-            for choice, value in ((Factor.X, x), (Factor.FIRST, first), (Factor.SECOND, second)):
-                with m.Case(choice):
-                    m.d.sync += factor.eq(value)
-            with m.Default():
-                m.d.sync += factor.eq(result)
-        with m.If((self.factor == Factor.X) & ~keep):
-            m.d.sync += factor.eq(0)
-        raw = self.addend.as_value()
-        m.d.sync += addend.eq(Mux(raw[1], Mux(raw[0], result, second), Mux(raw[0], first, y)))
-        with m.If(raw[2]):
-            m.d.sync += addend.eq(Mux(raw[0], 0, 1 << 31))
+        entry = Mux(self.second, second, first)
+        factor = rank(x, "x_operand", self.x_factor & keep) | rank(entry, "entry_0", self.entry_factor)
+        addend = rank(y, "y_operand", self.y_addend) | rank(entry, "entry_1", self.entry_addend)
+        silent = rank(~(self.y_addend | self.entry_addend), "silent") & ~(self.result_addend | self.from_zero)
+        factor = factor | (result & self.result_factor.replicate(32))
+        addend = addend | (result & self.result_addend.replicate(32)) | Cat(Const(0, 31), silent)
         m.submodules.multiply = multiply = Multiply32(target=self._target)
         m.submodules.add = add = Add(target=self._target)
         m.d.comb += [
-            multiply.a.eq(factor),
-            multiply.b.eq(scalar),
+            multiply.a.eq(rank(factor, "factor")),
+            multiply.b.eq(rank(self.scalar, "factor_scalar")),
             add.a.eq(multiply.o),
-            add.b.eq(delay(m, addend, Multiply32.latency, "addend")),
+            add.b.eq(delay(m, rank(addend, "addend"), Multiply32.latency, "addend")),
             result.eq(add.o),
         ]
 
         # --- output -------------------------------------------------------------------------------------
-        with m.If(self.leave):
-            m.d.sync += [self.first.eq(first), self.second.eq(second)]
-            with m.If(~self.exists):
-                m.d.sync += [self.first.eq(0), self.second.eq(0)]
+        for taken, value, out in ((0, first, self.left_first), (1, second, self.left_second)):
+            left = Signal(32, name=f"left_{taken}", reset_less=True)
+            with m.If(self.leave):
+                m.d.sync += left.eq(value)
+                with m.If(~self.exists):
+                    m.d.sync += left.eq(0)
+            m.d.comb += out.eq(left)
         m.submodules.narrow = EnableInserter(self.narrow_move)(self._narrow)
-        m.d.comb += [self._narrow.i.eq(self.first), self.narrow.eq(self._narrow.o)]
+        m.d.comb += [self._narrow.i.eq(self.left_first), self.narrow.eq(self._narrow.o)]
         return m
 
     def _inputs(self, m: Module):
@@ -188,27 +195,24 @@ class Lane(wiring.Component):
         nan = above[23:31].all() & above[:23].any()
         positive = ~above[31] & above[:31].any() & ~nan
         equal = above[:16] == self.want
-        with m.If(self.accept):
-            m.d.sync += [x.eq(moved[0]), y.eq(moved[1]), z.eq(moved[2])]
-            m.d.sync += keep.eq(~(self.mask_positive & ~positive) & ~(self.mask_equal & ~equal))
+        m.d.sync += [
+            *(q.eq(value) for q, value in zip((x, y, z), moved)),
+            keep.eq(~(self.mask_positive & ~positive) & ~(self.mask_equal & ~equal)),
+        ]
         m.d.comb += self.strange.eq(x[23:31].all())
         return x, y, z, keep
 
-    def _contest(self, m: Module, x, first, second):
-        """MAXPOOL: what to write a cycle after an element and the best so far were read."""
+    def _contest(self, m: Module, element, first, second):
+        """MAXPOOL, a cycle after an element and the best so far were read: whether it wins, and what to write."""
         below = BINARY32.frac_bits - self._format.frac_bits  # 0 in a widened operand
-
-        def rank(value, name):
-            q = Signal.like(value, name=name, reset_less=True)
-            m.d.sync += q.eq(value)
-            return q
-
-        element, best, number = rank(x, "element"), rank(first, "best"), rank(second[:17], "best_number")
+        best = Signal(31 - below + 1, reset_less=True)
+        had = Signal(reset_less=True)
+        m.d.sync += [best.eq(first[below:]), had.eq(second[16])]
         # Canonical NaN is positive and above infinity; so by sign and magnitude it beats everything but itself.
-        keys = [Cat(word[below:31] ^ word[31].replicate(31 - below), ~word[31]) for word in (element, best)]
-        zeros = ~(element[below:31] | best[below:31]).any()
+        keys = [
+            Cat(word[:-1] ^ word[-1].replicate(len(word) - 1), ~word[-1]) for word in (element[below:], best)
+        ]
+        zeros = ~(element[below:31] | best[:-1]).any()
         better = (keys[0] > keys[1]) & ~zeros
-        has = number[16] & ~self.begin
-        wins = self.begin | (~self.padded & (~has | better))
-        written = Cat(Mux(wins, self.number, number[:16]), has | ~self.padded, Const(0, 15))
-        return Mux(wins, element, best), written
+        wins = self.begin | (~self.padded & (~had | better))
+        return wins, element, Cat(self.number, ~self.padded) & self.contest.replicate(17)

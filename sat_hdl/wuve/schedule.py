@@ -7,14 +7,13 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.formats import BINARY32
 from sat_hdl.stce.skew import delay
-from sat_hdl.wuve.lane import Addend, Factor, Lane
+from sat_hdl.wuve.lane import Lane
 from sat_hdl.wuve.layouts import DECAY, ENTRIES, INV_SCALE, MOMENTUM, RATE
 from sat_hdl.wuve.sequencer import token_layout
 
 __all__ = ["Schedule", "plan_layout"]
 
 _ONE = BINARY32.bias << BINARY32.frac_bits
-_SIGN = 1 << 31
 
 
 def plan_layout() -> data.StructLayout:
@@ -39,26 +38,43 @@ class Schedule(wiring.Component):
     plan: In(plan_layout), scalars: In(8 × 32). Held while anything is under way.
     waiting: In(1), token: In(token_layout), padded: In(1). The next vector. accept: Out(1). It is taken.
     entered: Out(1). A vector was taken in the last cycle, of ``entered_many`` + 1 elements; entered_pad: Out(1).
-    address … contest, begin, padded_now, number: Out, the lane's.
+    strobes, address, operand_address, store_address, scalar, number: Out, the lane's. padded_now: its padded.
     leave: Out(1), leave_many, leave_last: Out. An entry leaves, if room: In(1).
     quiet: Out(1). Nothing is under way and no results wait.
     too_long: Out(1). A chunk had more than ENTRIES vectors; from then on vectors are taken and dropped.
     clear: In(1). Forgets that, and every entry; while nothing is under way.
     """
 
+    #: The lane's single-bit strobes that are made here, by their names there.
+    strobes = (
+        *(
+            "second",
+            "entry_factor",
+            "entry_addend",
+            "x_factor",
+            "y_addend",
+            "keep_y",
+            "keep_z",
+            "result_factor",
+        ),
+        *("result_addend", "from_zero", "keep_result", "written", "write_first", "write_second", "contest"),
+        *("contests", "begin", "padded_now"),
+    )
+
     def __init__(self, *, lanes: int):
         self._lanes = lanes
         many = max(1, (lanes - 1).bit_length())
         address = range(ENTRIES)
-        flags = ("entered", "entered_pad", "write_y", "write_z", "write_result", "store", "contest", "begin",
-                 "padded_now", "leave", "leave_last", "quiet", "too_long", "accept")  # fmt: skip
+        flags = (
+            *("entered", "entered_pad", "leave", "leave_last", "quiet", "too_long", "accept", *self.strobes),
+        )
         super().__init__(
             {flag: Out(1) for flag in flags}
             | {"plan": In(plan_layout()), "scalars": In(data.ArrayLayout(32, 8))}
             | {"waiting": In(1), "token": In(token_layout(lanes)), "padded": In(1)}
             | {"room": In(1), "clear": In(1), "entered_many": Out(many), "leave_many": Out(many)}
-            | {"address": Out(address), "store_address": Out(address), "number": Out(16)}
-            | {"factor": Out(Factor), "addend": Out(Addend), "scalar": Out(32)}
+            | {name: Out(address) for name in ("address", "operand_address", "store_address")}
+            | {"number": Out(16), "scalar": Out(32)}
         )
 
     def elaborate(self, platform):
@@ -73,9 +89,10 @@ class Schedule(wiring.Component):
         more = back_valid & (
             (plan.sgd & (back.number != last_pass)) | (plan.scale_last & back.final & (back.number == 0))
         )
-        written = delay(m, back_valid & ~more, 1, "written", reset=True)
+        ending = delay(m, back_valid & ~more, 1, "ending", reset=True)
+        written = delay(m, ending, 1, "written", reset=True)
         stored = delay(m, written, 1, "stored", reset=True)
-        stored_tag = data.View(tag_layout, delay(m, back, 2, "stored_tag"))
+        stored_tag = data.View(tag_layout, delay(m, back, 3, "stored_tag"))
 
         # --- a new vector -------------------------------------------------------------------------------
         used = Signal(range(ENTRIES + 1))
@@ -92,7 +109,7 @@ class Schedule(wiring.Component):
         m.d.comb += [
             entry.eq(Mux(token.first, head, Mux(token.chunk_start, base, following))),
             # SGD writes the entry as it comes; a result may be written then.
-            ready.eq(~more & Mux(token.first, ~used[-1], under_way < vectors) & ~(plan.sgd & written)),
+            ready.eq(~more & Mux(token.first, ~used[-1], under_way < vectors) & ~(plan.sgd & ending)),
             self.accept.eq(self.waiting & (plan.check | self.too_long | too_long | ready)),
             enters.eq(self.accept & ~(plan.check | self.too_long | too_long)),
             allocates.eq(enters & token.first),
@@ -130,21 +147,26 @@ class Schedule(wiring.Component):
             m, Cat(entry, token.final, token.first, self.padded, token.number), 2, "contest_tag"
         )
         contest_entry, contest_final = contest_tag[:5], contest_tag[5]
+        keeps = delay(m, self.keep_y, 1, "keeps", reset=True)
         m.d.comb += [
             self.contest.eq(contest),
             Cat(self.begin, self.padded_now, self.number).eq(contest_tag[6:]),
-            self.store.eq(stored),
+            self.written.eq(written),
+            self.write_first.eq(stored | contest | keeps),
+            self.write_second.eq(self.keep_result | contest | keeps),
             self.store_address.eq(
-                Mux(plan.contest, contest_entry, Mux(self.write_y, now.entry, stored_tag.entry))
+                Mux(plan.contest, contest_entry, Mux(keeps, self.operand_address, stored_tag.entry))
             ),
         ]
+        m.d.sync += self.operand_address.eq(now.entry)
 
         # --- leaving ------------------------------------------------------------------------------------
         done = Signal(range(ENTRIES + 1))
         slot = Signal()  # no pass reads in this cycle
         ends = stored | contest
         finishes = (stored & stored_tag.final) | (contest & contest_final)
-        tail_next = (tail + self.leave)[: len(tail)]
+        # `leave` comes late: it selects, rather than enters a sum.
+        tail_next = Mux(self.leave, tail + 1, tail)[: len(tail)]
         m.d.comb += self.leave.eq(slot & self.room & (done != 0))
         m.d.sync += [
             slot.eq(~reads),
@@ -169,57 +191,53 @@ class Schedule(wiring.Component):
         return m
 
     def _operands(self, m: Module, more, number, enters, reads):
-        """The lane's strobes of the next cycle's pass."""
+        """The lane's strobes: of the next cycle, in which a pass reads, and of the one after."""
         plan, token = self.plan, self.token
-        factor, addend, scalar = Signal(Factor), Signal(Addend), Signal(32)
-        write_y, write_z, write_result = Signal(), Signal(), Signal()
-        chosen = Array(self.scalars)[plan.scalar]
+        names = ("second", "entry_factor", "entry_addend", "x_factor", "y_addend", "keep_y")
+        now = {name: Signal(name=name) for name in names}
+        names = ("result_factor", "result_addend", "from_zero", "keep_result")
+        later = {name: Signal(name=name) for name in names}
+        index, one, negative = Signal(3), Signal(), Signal()
         m.d.comb += [
-            factor.eq(Factor.X),
-            addend.eq(Addend.NEGATIVE_ZERO),
-            scalar.eq(_ONE),
-            reads.eq(0),
+            reads.eq(now["entry_factor"] | now["entry_addend"] | (plan.contest & enters)),
+            now["x_factor"].eq(enters),
+            index.eq(plan.scalar),
         ]
         with m.If(plan.sgd):
-            rate = self.scalars[RATE] ^ _SIGN
-            passes = (
-                # factor, scalar, addend, reads, SECOND ← result
-                (Factor.X, self.scalars[INV_SCALE], Addend.NEGATIVE_ZERO, 0, 0),
-                (Factor.FIRST, self.scalars[DECAY], Addend.RESULT, 1, 0),
-                (Factor.SECOND, self.scalars[MOMENTUM], Addend.RESULT, 1, plan.nesterov),
-                (Factor.RESULT, self.scalars[MOMENTUM], Addend.SECOND, 1, 1),  # Nesterov's
-                (Factor.RESULT, rate, Addend.FIRST, 1, ~plan.nesterov),
+            passes = (  # the scalar and the strobes
+                (INV_SCALE, ()),
+                (DECAY, ("entry_factor", "result_addend")),
+                (MOMENTUM, ("entry_factor", "second", "result_addend")),
+                (MOMENTUM, ("result_factor", "entry_addend", "second", "keep_result")),  # Nesterov's
+                (RATE, ("result_factor", "entry_addend")),
             )
             with m.Switch(number + ((number == 3) & ~plan.nesterov)):
-                for i, (f, s, a, r, w) in enumerate(passes):
+                for i, (scalar, strobes) in enumerate(passes):
                     with m.Case(i):
-                        m.d.comb += [
-                            factor.eq(f),
-                            scalar.eq(s),
-                            addend.eq(a),
-                            reads.eq(r),
-                            write_result.eq(w),
-                        ]
+                        m.d.comb += [index.eq(scalar), *(({**now, **later})[name].eq(1) for name in strobes)]
+                        if i == 2:
+                            m.d.comb += later["keep_result"].eq(plan.nesterov)
+                        if i == 4:
+                            m.d.comb += [later["keep_result"].eq(~plan.nesterov), negative.eq(1)]
+            m.d.comb += now["keep_y"].eq(enters)
             with m.If(~more):
-                m.d.comb += [write_y.eq(enters), write_z.eq(enters)]
-        with m.Elif(plan.contest):
-            m.d.comb += reads.eq(enters)
+                m.d.comb += later["keep_result"].eq(0)
         with m.Elif(plan.chain):
-            m.d.comb += addend.eq(Mux(token.first, Addend.ZERO, Addend.FIRST))
-            m.d.comb += reads.eq(enters & ~token.first)
-            with m.If(more):
-                m.d.comb += [factor.eq(Factor.RESULT), addend.eq(Addend.NEGATIVE_ZERO), scalar.eq(chosen)]
-                m.d.comb += reads.eq(0)
+            m.d.comb += [
+                one.eq(~more),
+                later["result_factor"].eq(more),
+                later["from_zero"].eq(~more & token.first),
+                now["entry_addend"].eq(enters & ~token.first),
+            ]
         with m.Else():
-            with m.If(plan.add):
-                m.d.comb += addend.eq(Addend.Y)
-            with m.If(plan.scale):
-                m.d.comb += scalar.eq(chosen)
-        m.d.sync += [
-            self.factor.eq(factor),
-            self.addend.eq(addend),
-            self.scalar.eq(scalar),
-            self.write_y.eq(write_y),
-            self.write_z.eq(write_z),
-            self.write_result.eq(write_result & more),
-        ]
+            m.d.comb += [now["y_addend"].eq(plan.add), one.eq(~plan.scale)]
+
+        index_q, one_q, negative_q = (Signal.like(s, reset_less=True) for s in (index, one, negative))
+        m.d.sync += [index_q.eq(index), one_q.eq(one), negative_q.eq(negative)]
+        chosen = Array(self.scalars)[index_q]
+        m.d.sync += self.scalar.eq(Cat(chosen[:31], chosen[31] ^ negative_q))
+        with m.If(one_q):
+            m.d.sync += self.scalar.eq(_ONE)
+        m.d.sync += [getattr(self, name).eq(value) for name, value in now.items()]
+        m.d.sync += [self.keep_z.eq(now["keep_y"]), self.contests.eq(plan.contest)]
+        m.d.comb += [getattr(self, name).eq(delay(m, value, 2, name)) for name, value in later.items()]

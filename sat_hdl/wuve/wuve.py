@@ -226,9 +226,9 @@ class Wuve(wiring.Component):
             "mask_positive": masks_positive, "mask_equal": masks_equal, "want": moving.token.want,
             "relu": plan.relu, "padded": schedule.padded_now, "narrow_move": narrow_move,
         }  # fmt: skip
-        for name in ("address", "factor", "addend", "scalar", "write_y", "write_z", "write_result", "store",
-                     "store_address", "contest", "begin", "number", "leave"):  # fmt: skip
+        for name in ("address", "operand_address", "store_address", "scalar", "number", "leave"):
             strobes[name] = getattr(schedule, name)
+        strobes |= {name: getattr(schedule, name) for name in schedule.strobes if name != "padded_now"}
         for lane in range(lanes):
             m.submodules[f"lane_{lane}"] = Instance(
                 "wuve_lane",
@@ -239,8 +239,8 @@ class Wuve(wiring.Component):
                 i_z=gathers["z"].vector[lane],
                 i_exists=_holds(schedule.leave_many, lane),
                 o_strange=strange[lane],
-                o_first=firsts[lane],
-                o_second=seconds[lane],
+                o_left_first=firsts[lane],
+                o_left_second=seconds[lane],
                 o_narrow=narrows[lane],
                 **{f"i_{name}": Value.cast(value) for name, value in strobes.items()},
             )
