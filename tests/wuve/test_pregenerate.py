@@ -18,15 +18,11 @@ STALLS = {"none": NONE, "light": LIGHT, "heavy": HEAVY}
 ARGUMENTS = {
     4: {"cols": 4, "max_m": 4},
     8: {"cols": 8, "max_m": 8},
-    16: {"cols": 16, "max_m": 16, "interleave": 16, "operand_format": "bf16"},
+    16: {"cols": 16, "max_m": 2, "operand_format": "bf16"},
 }
-#: (E, L, D): every L with every D, and more lanes than a block has columns.
-SHAPES = [
-    *((4, lanes, bits) for lanes, bits in ((1, 32), (2, 64), (4, 128), (8, 32), (16, 64))),
-    *((8, lanes, bits) for lanes, bits in ((1, 64), (2, 128), (4, 64), (4, 32), (8, 64), (16, 512))),
-    *((16, lanes, bits) for lanes, bits in ((1, 128), (2, 32), (8, 128))),
-]
-DENSE = None
+#: (E, L, D): few, since SORE takes long to compile. Vectors of parts of a row, of a row, of two; beats of parts of a
+#: row, of a row, of several.
+SHAPES = [(4, 1, 128), (4, 2, 64), (4, 8, 32), (8, 4, 64), (16, 8, 32)]
 
 
 class Unit:
@@ -117,17 +113,26 @@ def config_of(edge: int, bits: int) -> Config:
     return Config(**ARGUMENTS[edge], memory_bits=bits)
 
 
+class Units(dict):
+    """By shape. SORE's lane is one module a design, so a design for each E, built when it is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.sims = []
+
+    def __missing__(self, shape: tuple[int, int, int]) -> Unit:
+        shapes = [other for other in SHAPES if other[0] == shape[0]]
+        parts = {f"e{e}l{lanes}d{bits}": Pregenerate(config_of(e, bits), lanes) for e, lanes, bits in shapes}
+        self.sims.append(Simulation(Bundle(parts)))
+        self.update({other: Unit(self.sims[-1], *other) for other in shapes})
+        return self[shape]
+
+
 @pytest.fixture(scope="module")
 def units():
-    """By shape. SORE's lane is one module a design, so a design for each E."""
-    found, sims = {}, []
-    for edge in ARGUMENTS:
-        shapes = [shape for shape in SHAPES if shape[0] == edge]
-        parts = {f"e{e}l{lanes}d{bits}": Pregenerate(config_of(e, bits), lanes) for e, lanes, bits in shapes}
-        sims.append(Simulation(Bundle(parts)))
-        found |= {shape: Unit(sims[-1], *shape) for shape in shapes}
-    yield found
-    for sim in sims:
+    units = Units()
+    yield units
+    for sim in units.sims:
         sim.close()
 
 
@@ -154,3 +159,101 @@ def test_any_starts_in_a_row(units, shape, stall, rng):
     jobs += [(unit.weights(2, rng), (1, 2), copies) for copies in COPIES]
     rng.shuffle(jobs)
     unit.run(jobs, STALLS[stall].with_seed(int(rng.integers(1 << 30))))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_cycles_of_a_block(units, shape, rng):
+    """In steady state: what the docstring says."""
+    unit = units[shape]
+    edge, lanes, bits = shape
+    for copies in COPIES:
+        for sparsity in unit.sparsities():
+            short, long = (
+                max(unit.run([(unit.weights(blocks, rng), sparsity, copies)]).last.values())
+                for blocks in (8, 24)
+            )
+            keep, group = sparsity
+            lines = sum(edge * keep // group if copy.isupper() else edge for copy in copies)
+            comes = max(edge, edge * edge // lanes)
+            beats = lines * max(1, 16 * edge // bits)
+            bound = max(comes, edge * len(copies), beats)
+            if copies in ("fB", "Fb"):
+                bound += comes
+            elif copies == "FB" and comes < 2 * beats:
+                bound += 2 * len(copies)
+            assert (long - short) / 16 <= bound, (copies, sparsity)
+
+
+def test_the_default_keeps_up_with_the_vectors(units, rng):
+    """E × E / L cycles a block of 8 × 8 with 4 lanes on 64 bits, at the paper's sparsities."""
+    unit = units[8, 4, 64]
+    for sparsity in ((1, 4), (1, 8), (2, 8), (2, 4), (1, 2)):
+        short, long = (
+            max(unit.run([(unit.weights(blocks, rng), sparsity, "FB")]).last.values()) for blocks in (8, 24)
+        )
+        assert long - short <= 16 * 8 * 8 // 4, sparsity
+
+
+@pytest.mark.parametrize(
+    "sparsity", [(0, 8), (9, 8), (3, 2), (1, 0), (1, 1), (1, 3), (2, 6), (4, 15)], ids=str
+)
+def test_an_impossible_sparsity_takes_no_weight(units, sparsity, rng):
+    unit = units[8, 4, 64]
+    name = f"{unit.prefix}__start"
+    for copies in ("FB", "Fb", "B"):
+        unit.sim.run({name: unit.start(3, sparsity, copies)[None]}, {}, quiet=100, idle_timeout=200)
+        assert unit.sim.get(f"{unit.prefix}__error") == 1
+        assert unit.sim.get(f"{unit.prefix}__busy") == 0
+        assert unit.sim.get(f"{unit.prefix}__half__ready") == 0
+        unit.run([(unit.weights(2, rng), (2, 4), copies)], LIGHT)
+        assert unit.sim.get(f"{unit.prefix}__error") == 0
+    unit.run([(unit.weights(2, rng), sparsity, "fb")])  # says nothing then
+    assert unit.sim.get(f"{unit.prefix}__error") == 0
+
+
+def test_done_is_one_cycle_after_the_last_beat(units, rng):
+    """Stepped by hand: no ``done`` while a beat is still offered, then exactly one."""
+    unit = units[4, 2, 64]
+    sim, prefix = unit.sim, unit.prefix
+    blocks = unit.weights(1, rng)
+    for copies in ("FB", "fB", "fb", "B"):
+        for held in OUTPUTS[::2]:
+            vectors = [int(low) | int(high) << 16 for low, high in blocks.reshape(-1, 2)]
+            sim.reset()
+            start = unit.start(1, (1, 2), copies)
+            sim.set(f"{prefix}__start__payload", sum(int(word) << 32 * i for i, word in enumerate(start)))
+            sim.set(f"{prefix}__start__valid", 1)
+            for name in OUTPUTS:
+                sim.set(f"{prefix}__{name}__ready", int(name != held))
+            dones = 0
+            for cycle in range(200):
+                if vectors:
+                    sim.set(f"{prefix}__half__payload", vectors[0])
+                sim.set(f"{prefix}__half__valid", bool(vectors))
+                if cycle == 100:
+                    waits = sim.get(f"{prefix}__{held}__valid")
+                    assert dones == 1 - waits and waits == (held[0] in copies.lower())
+                    sim.set(f"{prefix}__{held}__ready", 1)
+                if vectors and sim.get(f"{prefix}__half__ready"):
+                    vectors.pop(0)
+                done, busy = sim.get(f"{prefix}__done"), sim.get(f"{prefix}__busy")
+                offered = any(sim.get(f"{prefix}__{name}__valid") for name in OUTPUTS)
+                assert not done or (busy and not offered and not vectors)
+                dones += done
+                sim.step()
+                sim.set(f"{prefix}__start__valid", 0)
+            assert dones == 1 and not sim.get(f"{prefix}__busy")
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        ({"config": Config(cols=12), "lanes": 4}, "power of two, not 12"),
+        ({"config": Config(), "lanes": 3}, "lanes must be a power of two from 1 to 16, not 3"),
+        ({"config": Config(), "lanes": 32}, "lanes must be a power of two from 1 to 16, not 32"),
+    ],
+    ids=str,
+)
+def test_refuses(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        Pregenerate(**arguments)
