@@ -19,7 +19,7 @@ from sat_hdl.cli.output import print_json
 __all__ = ["COMMANDS", "app", "main"]
 
 #: Every command: module ``sat_hdl.cli.<name>``, in the order of `sat-hdl --help`.
-COMMANDS = ("generate", "gemm", "prune", "train", "build", "boards", "synth")
+COMMANDS = ("generate", "gemm", "prune", "train", "build", "boards", "synth", "isa", "disasm")
 
 
 def app() -> typer.Typer:
