@@ -9,7 +9,10 @@ from sat_hdl.compiler.tiling import Box, Plan, Shape, plan
 from sat_hdl.config import Config
 from sat_hdl.memory.descriptor import Descriptor, Loop
 
-__all__ = ["Correlation", "Place", "Products", "WeightGradient"]
+__all__ = ["OVERFLOW", "Correlation", "Place", "Products", "Walk", "WeightGradient"]
+
+#: What an operation reads that may raise the overflow flag, and one writes that depends on it.
+OVERFLOW = "overflow flag"
 
 _WRAP = 1 << 32
 
@@ -340,10 +343,11 @@ class Products:
             at = word
             for band in bands:
                 for action, descriptor, rows, first, columns in job.stores(config, m, band, at):
+                    raises = (OVERFLOW,) if action.endswith("checked") else ()
                     registers = descriptor_registers(descriptor, writes=True)
                     registers |= {"from": first, "m": rows, "n": columns}
                     self._program.add(
-                        Operation("store", action, registers, (("result", result),), (job.y.name,))
+                        Operation("store", action, registers, (("result", result), *raises), (job.y.name,))
                     )
                 at += m.size * -(-len(band) // config.cols)
         return cut

@@ -136,7 +136,7 @@ def plan(config: Config, shape: Shape) -> Plan:
     k_all = shape.k[0] * shape.k[1] * shape.k[2]
     divisor = 1
     while True:
-        k = boxes(shape.k, -(-k_all // divisor), shape.k_step)
+        k = boxes(shape.k, max(-(-k_all // divisor), shape.k_step), shape.k_step)
         if k is not None:
             k_most = max(box.size for box in k)
             kept, words = _kept(k_most, shape), -(-k_most // config.ingest)
