@@ -39,9 +39,11 @@ class Pregenerate(wiring.Component):
     of D bits takes no more. So in steady state, outputs taken at once, a block takes the greatest of
         E² / L cycles to come in (at least E),
         E cycles a sparse or dense copy to be read,
-        lines · max(1, 16 E / D) for its beats, lines = E · N/M a sparse copy, E a dense one,
-    which the update's own traffic (12 bytes read a weight on D bits) exceeds unless D > 48 E.
-    If one copy alone is sparse, SORE works on the next block while the dense copy leaves.
+        lines · max(1, 16 E / D) for its beats, lines = E · N/M a sparse copy, E a dense one;
+    up to 4 more if both copies are sparse and their beats take over half as long as the block to come in (SORE's room
+    is small: 18 instead of 16 for 4:8 with E = 8, L = 4, D = 64); up to E² / L more if one copy alone is sparse,
+    since the next block's SORE pass waits for the room that the dense copy leaves. SGD gives a vector every 4
+    cycles, 4 E² / L a block, and its own traffic (12 bytes read a weight) takes 96 E² / D: mostly far more.
 
     Arguments
     ---------

@@ -19,7 +19,7 @@ def reader_layout() -> data.StructLayout:
 
 class Transpose(wiring.Component):
     """Takes blocks of E × E elements row by row, L elements a cycle, and offers their rows and columns, a whole
-    one a cycle, to two readers that share one read port.
+    one a cycle, to two readers that share one read port (each every other cycle, if both read).
 
     Room for two blocks: one fills while the other is read, by each reader at its own pace. A line is offered 2
     cycles after the last vector of its block was taken, at the earliest.
@@ -74,7 +74,9 @@ class Transpose(wiring.Component):
         write_address, enables, write_data, writing = self._write(m, written, full)
 
         # --- the readers, each at line `index` of its `block` --------------------------------------------
-        goes, addresses, behind, held = {}, {}, [], []
+        # Who has the port comes from a register, so that no `ready` is on the way to the banks.
+        chosen = Signal(range(len(READERS)))
+        goes, addresses, behind, held, actives = {}, [], [], [], []
         for name in READERS:
             wants, out = self.wants[name], getattr(self, name)
             index, column, block = (Signal(n, name=f"{name}_{what}") for n, what in (
@@ -83,8 +85,7 @@ class Transpose(wiring.Component):
             go = Signal(name=f"{name}_go")
             active = wants.rows | wants.columns
             room = ~valid | out.ready
-            # The first goes first: whether it does comes from registers, if its `ready` does.
-            m.d.comb += go.eq(active & (block != written) & room & ~Cat(goes.values()).any())
+            m.d.comb += go.eq(active & (block != written) & room & (chosen == len(actives)))
             with m.If(room):
                 m.d.sync += valid.eq(go)
             with m.If(self.start):
@@ -98,16 +99,19 @@ class Transpose(wiring.Component):
                     with m.If(column | ~wants.columns):
                         m.d.sync += block.eq(block + 1)
             m.d.comb += out.valid.eq(valid)
-            goes[name], addresses[name] = go, Cat(index, column, block[0])
+            goes[name] = go
+            actives.append(active)
+            addresses.append(Cat(index, column, block[0]))
             behind.append((written - block)[:2])
             held.append(valid)
+        m.d.sync += chosen.eq(Mux(actives[0] & actives[1], ~chosen, actives[1]))
         m.d.comb += [
             full.eq(behind[0][1] | behind[1][1]),
             self.idle.eq(~writing & ~Cat(*behind, *held).any()),
         ]
 
         # --- banks ---------------------------------------------------------------------------------------
-        address = Mux(goes["sparse"], addresses["sparse"], addresses["dense"])
+        address = Mux(chosen, addresses[1], addresses[0])
         index, column, half = address[:bits], address[bits], address[bits + 1]
         words = []
         for bank in range(edge):
