@@ -6,9 +6,14 @@ from typing import Protocol
 
 import numpy as np
 
+from sat_hdl.compiler.formats import Copy
+from sat_hdl.compiler.lower import Step
+from sat_hdl.compiler.memory_plan import Tensor
+from sat_hdl.compiler.vectors import SCALARS
 from sat_hdl.control.csr import COUNTERS, address_of
 from sat_hdl.control.isa import UNITS, disassemble
 from sat_hdl.layouts import ErrorCode
+from sat_hdl.sim.golden.prune import Pruned
 
 __all__ = ["Accelerator", "Counters", "DeviceError", "Transport"]
 
@@ -63,14 +68,88 @@ class Accelerator:
 
     def __init__(self, transport: Transport, *, limit: int = 1 << 31):
         self._transport, self._limit = transport, limit
+        self._step: Step | None = None
 
-    def read(self, address: int, size: int) -> np.ndarray:
+    # --- memory -----------------------------------------------------------------------------------------
+
+    def read_bytes(self, address: int, size: int) -> np.ndarray:
         """``size`` bytes of memory from ``address``, uint8."""
         return self._transport.read(address, size)
 
-    def write(self, address: int, octets: np.ndarray):
+    def write_bytes(self, address: int, octets: np.ndarray):
         """Writes ``octets``, any array, to memory at ``address``."""
         self._transport.write(address, np.ascontiguousarray(octets).view(np.uint8).ravel())
+
+    def load(self, step: Step, *, keep_parameters: bool = False):
+        """Puts the programs of ``step`` into memory, all else to 0; then its tensors can be read and written by name.
+
+        Arguments
+        ---------
+        keep_parameters: weights, momentum and copies stay as the last step's program left them. It must have been of
+            the same network, of whatever batch.
+        """
+        self._step = step
+        start = step.parameters_end if keep_parameters else 0
+        self.write_bytes(start, np.zeros(step.size - start, np.uint8))
+        self.write_bytes(step.forward_address, step.forward)
+        self.write_bytes(step.backward_address, step.backward)
+
+    def _tensor(self, name: str) -> Tensor:
+        tensors = {} if self._step is None else self._step.tensors
+        if name not in tensors:
+            raise ValueError(f"A tensor's name must be one of {', '.join(tensors)}, not {name!r}")
+        return tensors[name]
+
+    def write(self, name: str, x: np.ndarray | Pruned):
+        """Writes the tensor called ``name`` of the step that is loaded, in its shape (see
+        :mod:`~sat_hdl.compiler.formats`); a sparse copy, "L.ff" or "L.bp", by its values and indices at once."""
+        tensor = self._tensor(name)
+        if isinstance(tensor.form, Copy):
+            values, indices = tensor.form.pack(x)
+            self.write_bytes(tensor.place.address, values)
+            if tensor.form.sparse:
+                self.write_bytes(self._tensor(f"{name}_indices").place.address, indices)
+        else:
+            self.write_bytes(tensor.place.address, tensor.form.pack(x))
+
+    def read(self, name: str) -> np.ndarray:
+        """The tensor called ``name``; of a copy in full or the values of a sparse one, the operands' bits."""
+        tensor = self._tensor(name)
+        octets = self.read_bytes(tensor.place.address, tensor.size)
+        if not isinstance(tensor.form, Copy):
+            return tensor.form.unpack(octets)
+        if tensor.part == "indices":
+            return tensor.form.unpack_indices(octets)
+        return tensor.form.unpack_values(octets)
+
+    # --- programs ---------------------------------------------------------------------------------------
+
+    def forward(self) -> Counters:
+        """Runs the forward program of the step: from "input" to "logits"."""
+        return self.run(self._loaded().forward_address)
+
+    def backward(
+        self,
+        *,
+        inv_scale: float,
+        learning_rate: float,
+        momentum: float,
+        weight_decay: float = 0.0,
+        bias_decay: float = 0.0,
+    ) -> Counters:
+        """Runs the backward program: from "logits_gradient" to new parameters, unless a gradient overflowed: then the
+        counters say so, and the parameters stay."""
+        given = {
+            "inv_scale": inv_scale, "learning_rate": learning_rate, "momentum": momentum,
+            "weight_decay": weight_decay, "bias_decay": bias_decay,
+        }  # fmt: skip
+        scalars = np.array([given[name] for name in SCALARS], np.float32)
+        return self.run(self._loaded().backward_address, scalars.view(np.uint32).tolist())
+
+    def _loaded(self) -> Step:
+        if self._step is None:
+            raise ValueError("A step must be loaded before it is run")
+        return self._step
 
     def _read(self, name: str) -> int:
         return self._transport.csr_read(address_of(name))
@@ -120,7 +199,7 @@ class Accelerator:
         numbers = {unit.number: name for name, unit in UNITS.items()}
         unit = numbers.get(fault >> 8, "front end")
         try:
-            word = int(self.read(address, 8).view(np.uint64)[0])
+            word = int(self.read_bytes(address, 8).view(np.uint64)[0])
             text = next(disassemble([word], address))
         except (ValueError, IndexError):
             text = f"{address:08x}, where there is no memory"

@@ -20,8 +20,8 @@ def up(value: int, step: int) -> int:
 
 
 def check_device(config: Config):
-    """Raises :class:`~sat_hdl.config.ConfigError` unless programs can be made for ``config``: its stores must begin at
-    whole beats, and its bands at whole panels."""
+    """Raises :class:`~sat_hdl.config.ConfigError` unless programs can be made for ``config``: its stores must
+    begin at whole beats, and its bands at whole panels."""
     require(
         config.memory_bits <= 32 * config.cols,
         f"Programs need a memory port of at most 32 bits a column, {32 * config.cols} here; `memory_bits` is "
@@ -215,7 +215,7 @@ class Copy:
         return rows[:, : self.kept(self.channels), : self.columns].reshape(-1, self.columns)
 
     def pack(self, matrix: np.ndarray | Pruned) -> tuple[np.ndarray, np.ndarray]:
-        """What :class:`~sat_hdl.sim.golden.network.Network` has in ``ff`` or ``bp`` → bytes of values and of indices."""
+        """Of the golden model's ``Network``, a matrix of ``ff`` or ``bp`` → bytes of values and of indices."""
         values = matrix.values if isinstance(matrix, Pruned) else matrix
         blocks = self._blocks(np.ascontiguousarray(values).view(np.uint16))
         shape = blocks.shape[:3]
@@ -230,14 +230,17 @@ class Copy:
         padded[..., : blocks.shape[3]] = blocks
         return padded.ravel()
 
-    def unpack(self, values: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Bytes → 16-bit values (Q·kept, n), and their indices, uint8 (of a copy in full: empty)."""
+    def unpack_values(self, octets: np.ndarray) -> np.ndarray:
+        """Bytes of the values → operands' bits, uint16 (Q·kept, n)."""
         edge, size = self.config.panel, self.lines * self.config.panel
         shape = (self.panels, self.positions, self.channel_blocks)
-        operands = values.reshape(*shape, -1)[..., : 2 * size].copy().view(np.uint16)
-        matrix = self._matrix(operands.reshape(*shape, self.lines, edge))
-        if not self.sparse:
-            return matrix, np.zeros((0, self.columns), np.uint8)
-        pairs = indices.reshape(*shape, -1)[..., : size // 2]
+        operands = octets.reshape(*shape, -1)[..., : 2 * size].copy().view(np.uint16)
+        return self._matrix(operands.reshape(*shape, self.lines, edge))
+
+    def unpack_indices(self, octets: np.ndarray) -> np.ndarray:
+        """Bytes of the indices → uint8 (Q·kept, n)."""
+        edge, size = self.config.panel, self.lines * self.config.panel
+        shape = (self.panels, self.positions, self.channel_blocks)
+        pairs = octets.reshape(*shape, -1)[..., : size // 2]
         nibbles = np.stack([pairs & 15, pairs >> 4], -1)
-        return matrix, self._matrix(nibbles.reshape(*shape, self.lines, edge))
+        return self._matrix(nibbles.reshape(*shape, self.lines, edge))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sat_hdl.compiler.formats import Activation, Blocked, Copy, Vector, up
-from sat_hdl.compiler.products import Place
+from sat_hdl.compiler.jobs import Place
 from sat_hdl.config import Config, require
 
 __all__ = ["MemoryPlan", "Tensor"]

@@ -8,8 +8,10 @@ import numpy as np
 from sat_hdl.control.isa import UNITS, Instruction, Op, RunFlag, encode
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
 
-__all__ = ["SEMAPHORE", "Operation", "Parameter", "Program", "descriptor_registers"]
+__all__ = ["OVERFLOW", "SEMAPHORE", "Operation", "Parameter", "Program", "descriptor_registers"]
 
+#: What an operation reads that may raise the overflow flag, and one writes that depends on it.
+OVERFLOW = "overflow flag"
 #: The semaphore by which one unit tells another. Who waits for a load waits for a product or a store that came after.
 SEMAPHORE = {
     pair: number

@@ -5,9 +5,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from sat_hdl.compiler.formats import Activation, Copy
+from sat_hdl.compiler.jobs import Walk
 from sat_hdl.compiler.memory_plan import Tensor
-from sat_hdl.compiler.products import OVERFLOW, Walk
-from sat_hdl.compiler.program import Operation, Parameter, Program, descriptor_registers
+from sat_hdl.compiler.program import OVERFLOW, Operation, Parameter, Program, descriptor_registers
 from sat_hdl.config import Config, require
 from sat_hdl.control.isa import RunFlag
 from sat_hdl.memory.descriptor import Descriptor, Loop
@@ -36,9 +36,9 @@ class Windowed:
     Arguments
     ---------
     action: "maxpool", "sum" or "select_sum".
-    x: what is reduced. y: of "select_sum": what must be equal to the window's ``want``.
+    x: what is reduced. y: of "select_sum": what must equal the window's ``want``.
     walk, kernel: the windows, and how many rows and columns each has. outputs: (n, rows, columns) of windows.
-    out, out_base, out_strides: the results; bytes from its address to the first, and from step to step of ``outputs``.
+    out, out_base, out_strides: the results; bytes to the first, and from step to step of ``outputs``.
     argmax: of "maxpool": where it was. It has the shape of ``out``.
     factor: what sums are multiplied by, or None.
     want: of "select_sum": (first, inner step, outer step).

@@ -1,0 +1,178 @@
+"""The backward pass and the update of a network as a program."""
+
+from dataclasses import replace
+
+from sat_hdl.compiler.formats import Activation
+from sat_hdl.compiler.forward import window_walk
+from sat_hdl.compiler.graph import Node, Window
+from sat_hdl.compiler.jobs import Correlation, Walk, WeightGradient
+from sat_hdl.compiler.layers import Add, AvgPool, Conv2d, Flatten, Linear, MaxPool, Relu
+from sat_hdl.compiler.memory_plan import Tensor
+from sat_hdl.compiler.placed import Placed, window_of
+from sat_hdl.compiler.products import Products
+from sat_hdl.compiler.program import Program
+from sat_hdl.compiler.vectors import Vectors, Windowed
+from sat_hdl.config import ConfigError
+from sat_hdl.control.isa import RunFlag
+
+__all__ = ["Backward"]
+
+
+def _sizes(window: Window, size: tuple[int, int]) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
+    """Of rows and of columns: the classes of an image's pixels by their remainder by the stride. Of each: its
+    ``first`` pixel and its pixels' ``count``; the lowest and the highest kernel position that sees them, and how
+    many do, ``seen``."""
+    axes = []
+    for length, s, p, k in zip(size, window.stride, window.padding, window.kernel):
+        classes = []
+        for first in range(min(s, length)):
+            low = (first + p) % s
+            if low < k:
+                seen = -(-(k - low) // s)
+                classes.append(
+                    {"first": first, "count": -(-(length - first) // s), "low": low,
+                     "high": low + (seen - 1) * s, "seen": seen}
+                )  # fmt: skip
+        axes.append(classes)
+    return axes[0], axes[1]
+
+
+class Backward:
+    """From "logits_gradient" to new parameters, and their copies.
+
+    Arguments
+    ---------
+    placed: the network, its forward pass lowered.
+    """
+
+    def __init__(self, placed: Placed):
+        self.placed = placed
+
+    def lower(self, *, nesterov: bool) -> Program:
+        program = Program()
+        products, vectors = Products(self.placed.config, program), Vectors(self.placed.config, program)
+        nodes = self.placed.graph.nodes
+        arrived: dict[int, list[tuple[int, Tensor]]] = {node.number: [] for node in nodes}
+        arrived[nodes[-1].number] = [(len(nodes), self.placed.image("logits_gradient", nodes[-1].shape))]
+        for node in reversed(nodes):
+            if not node.differentiable:
+                continue
+            dy = self._sum(vectors, node, sorted(arrived.pop(node.number), key=lambda pair: pair[0]))
+            if self.placed.graph.needs_input_gradient(node):
+                dx = self._input_gradient(products, vectors, node, dy)
+                for number in node.inputs:
+                    arrived[number].append((node.number, dx))
+            if node.has_weights:
+                self._parameter_gradient(products, vectors, node, dy)
+        for node in self.placed.graph.weighted:
+            self._update(vectors, node, nesterov)
+        program.operations[0] = replace(program.operations[0], flags=(RunFlag.CLEAR_OVERFLOW,))
+        return program
+
+    def _sum(self, vectors: Vectors, node: Node, gradients: list[tuple[int, Tensor]]) -> Tensor:
+        """The gradient of a node's output: the sum of its consumers', in their order."""
+        _, total = gradients[0]
+        for number, gradient in gradients[1:]:
+            out = self.placed.image(f"{node.name}.sum{number}", node.shape)
+            # One that takes the tensor twice is told apart by the place in the list.
+            vectors.elementwise("add", [total, gradient], out)
+            total = out
+        return total
+
+    def _input_gradient(self, products: Products, vectors: Vectors, node: Node, dy: Tensor) -> Tensor:
+        if isinstance(node.layer, Add):
+            return dy
+        name = f"{node.name}.dx"
+        if isinstance(node.layer, Flatten):
+            return self.placed.flat(name, dy, node.in_shape)
+        dx = self.placed.image(name, node.in_shape)
+        match node.layer:
+            case Relu():
+                vectors.elementwise("mask", [dy, self.placed.outputs[node.number]], dx)
+            case MaxPool() | AvgPool():
+                self._pool_gradient(vectors, node, dy, dx)
+            case Linear() | Conv2d():
+                self._product_gradient(products, node, dy, dx)
+            case _:
+                raise ConfigError(f"Layer {node.name!r} has no backward pass on the device.")
+        return dx
+
+    def _classes(self, node: Node, dx: Tensor):
+        """The classes of input pixels: rows, columns, where in dX the first is, and the strides from one to another.
+        Pixels that no window sees have none: their gradient is +0, as memory is from the start."""
+        window, form = window_of(node), dx.form
+        assert isinstance(form, Activation)
+        for rows in (axes := _sizes(window, node.in_shape[:2]))[0]:
+            for columns in axes[1]:
+                base = (rows["first"] * node.in_shape[1] + columns["first"]) * form.pixel
+                yield rows, columns, base, self.placed.strides(dx, window.stride)
+
+    def _product_gradient(self, products: Products, node: Node, dy: Tensor, dx: Tensor):
+        window = window_of(node)
+        values, indices = self.placed.copy(node, "bp")
+        for rows, columns, base, strides in self._classes(node, dx):
+            origin = tuple(
+                (axis["first"] + p - axis["low"]) // s
+                for axis, s, p in zip((rows, columns), window.stride, window.padding)
+            )
+            products.add(
+                Correlation(
+                    x=dy.place, image=dy.form, walk=Walk(origin=origin, step=(1, 1), kernel_step=(-1, -1)),
+                    outputs=(self.placed.batch, rows["count"], columns["count"]),
+                    kernel=(rows["seen"], columns["seen"]), values=values.place,
+                    indices=indices.place if indices else None, copy=values.form,
+                    position=rows["low"] * window.kernel[1] + columns["low"],
+                    position_steps=(window.stride[0] * window.kernel[1], window.stride[1]), y=dx.place,
+                    y_base=base, y_strides=strides, form="rows",
+                )
+            )  # fmt: skip
+
+    def _pool_gradient(self, vectors: Vectors, node: Node, dy: Tensor, dx: Tensor):
+        window = window_of(node)
+        largest = isinstance(node.layer, MaxPool)
+        for rows, columns, base, strides in self._classes(node, dx):
+            # Windows ascend, so kernel positions descend.
+            origin = tuple(
+                (axis["first"] + p - axis["high"]) // s
+                for axis, s, p in zip((rows, columns), window.stride, window.padding)
+            )
+            vectors.windowed(
+                Windowed(
+                    action="select_sum" if largest else "sum", x=dy, y=self.placed.argmax.get(node.number),
+                    walk=Walk(origin=origin, step=(1, 1), kernel_step=(1, 1)),
+                    kernel=(rows["seen"], columns["seen"]),
+                    outputs=(self.placed.batch, rows["count"], columns["count"]), out=dx, out_base=base,
+                    out_strides=strides, factor=None if largest else 1 / window.positions,
+                    want=(
+                        rows["high"] * window.kernel[1] + columns["high"], -window.stride[1],
+                        -window.stride[0] * window.kernel[1],
+                    ),
+                )
+            )  # fmt: skip
+
+    def _parameter_gradient(self, products: Products, vectors: Vectors, node: Node, dy: Tensor):
+        tensors, window, x = self.placed.memory.tensors, window_of(node), self.placed.outputs[node.inputs[0]]
+        dw = tensors[f"{node.name}.dw"]
+        if node.has_bias:
+            vectors.bias_gradient(dy, tensors[f"{node.name}.db"])
+        products.add(
+            WeightGradient(
+                x=x.place, image=x.form, walk=window_walk(window), kernel=window.kernel, dy=dy.place,
+                gradient=dy.form, dw=dw.place, blocked=dw.form,
+            )
+        )  # fmt: skip
+
+    def _update(self, vectors: Vectors, node: Node, nesterov: bool):
+        tensors, name = self.placed.memory.tensors, node.name
+        copies = [
+            tensors[key]
+            for key in (f"{name}.{part}{end}" for part in ("ff", "bp") for end in ("", "_indices"))
+            if key in tensors
+        ]
+        vectors.update(
+            *(tensors[f"{name}.{part}"] for part in ("w", "v", "dw")), copies, nesterov=nesterov, bias=False
+        )
+        if node.has_bias:
+            vectors.update(
+                *(tensors[f"{name}.{part}"] for part in ("b", "bv", "db")), [], nesterov=nesterov, bias=True
+            )
