@@ -57,6 +57,8 @@ def _memory_port(config: Config) -> Mapping[str, Any]:
 #: name → how it is built.
 COMPONENTS: dict[str, _Entry] = {
     "top": _Entry(module="sat_hdl.top", cls="SatCore", arguments=_whole),
+    "system": _Entry(module="sat_hdl.system", cls="SatTop", arguments=_whole),
+    "datapath": _Entry(module="sat_hdl.datapath", cls="Datapath", arguments=_whole),
     "product": _Entry(module="sat_hdl.top", cls="ProductCore", arguments=_whole),
     "control": _Entry(module="sat_hdl.control.control", cls="Control", arguments=_control),
     "stce": _Entry(module="sat_hdl.stce.stce", cls="Stce", arguments=_whole),
@@ -66,7 +68,12 @@ COMPONENTS: dict[str, _Entry] = {
     "wuve": _Entry(
         module="sat_hdl.wuve.wuve",
         cls="Wuve",
-        arguments=lambda c: {"lanes": 4, "data_bits": 64, "format": c.format, "target": c.target},
+        arguments=lambda c: {
+            "lanes": c.vector_lanes,
+            "data_bits": c.memory_bits,
+            "format": c.format,
+            "target": c.target,
+        },
     ),
     "pregenerate": _Entry(
         module="sat_hdl.wuve.pregenerate",

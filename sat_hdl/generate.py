@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In
 from sat_hdl import __version__
 from sat_hdl.components import make
 from sat_hdl.config import Config
-from sat_hdl.sim.verilog import emit
+from sat_hdl.sim.verilog import emit, port_name
 
 __all__ = ["Generated", "generate"]
 
@@ -70,7 +70,7 @@ def _ports(component: wiring.Component) -> list[dict[str, Any]]:
     for path, member, _ in component.signature.flatten(component):
         shape = Shape.cast(member.shape)
         port = {
-            "name": "__".join(map(str, path)),
+            "name": port_name(component.signature, path),
             "direction": "input" if member.flow is In else "output",
             "width": shape.width,
         }

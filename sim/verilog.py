@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 
 import sat_hdl
 
-__all__ = ["emit", "source_digest"]
+__all__ = ["emit", "port_name", "source_digest"]
 
 
 #: A memory that starts all zero. Nothing may depend on it, so it is left out: of a large memory it is most of
@@ -81,12 +81,13 @@ def _ports(component: wiring.Component) -> dict[str, tuple[Value, PortDirection]
         if isinstance(value, Const):  # the `valid` or `ready` of a stream that is always so
             continue
         direction = PortDirection.Input if member.flow is wiring.In else PortDirection.Output
-        ports[_joined(component.signature, path)] = (value, direction)
+        ports[port_name(component.signature, path)] = (value, direction)
     return ports
 
 
-def _joined(signature: wiring.Signature, path: tuple[str | int, ...]) -> str:
-    """``path`` through ``signature``, its names joined with ``__``, or with the ``separator`` of what they are in."""
+def port_name(signature: wiring.Signature, path: tuple[str | int, ...]) -> str:
+    """The Verilog name of a port: ``path`` through ``signature``, its names joined with ``__``, or with the
+    ``separator`` of what they are in."""
     name, separator = "", ""
     for part in path:
         name += f"{separator}{part}"
