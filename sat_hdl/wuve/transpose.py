@@ -73,46 +73,53 @@ class Transpose(wiring.Component):
         full = Signal()
         write_address, enables, write_data, writing = self._write(m, written, full)
 
-        # --- the readers, each at line `index` of its `block` --------------------------------------------
-        # Who has the port comes from a register, so that no `ready` is on the way to the banks.
-        chosen = Signal(range(len(READERS)))
-        goes, addresses, behind, held, actives = {}, [], [], [], []
+        # --- the readers, each at its place -----------------------------------------------------------------
+        # Who has the port, and its place, come from registers: no `ready` is on the way to the banks.
+        chosen, chooses = Signal(range(len(READERS))), Signal(range(len(READERS)))
+        place_layout = data.StructLayout({"index": bits, "column": 1, "block": 2})
+        goes, following, behind, held, actives = {}, [], [], [], []
         for name in READERS:
             wants, out = self.wants[name], getattr(self, name)
-            index, column, block = (Signal(n, name=f"{name}_{what}") for n, what in (
-                (bits, "index"), (1, "column"), (2, "block")))  # fmt: skip
-            valid = Signal(name=f"{name}_valid")
-            go = Signal(name=f"{name}_go")
+            place, then = (
+                Signal(place_layout, name=f"{name}_place"),
+                Signal(place_layout, name=f"{name}_then"),
+            )
+            valid, go = Signal(name=f"{name}_valid"), Signal(name=f"{name}_go")
             active = wants.rows | wants.columns
             room = ~valid | out.ready
-            m.d.comb += go.eq(active & (block != written) & room & (chosen == len(actives)))
+            m.d.comb += [
+                go.eq(active & (place.block != written) & room & (chosen == len(actives))),
+                out.valid.eq(valid),
+                then.eq(place),
+            ]
             with m.If(room):
                 m.d.sync += valid.eq(go)
             with m.If(self.start):
-                m.d.sync += [column.eq(~wants.rows), block.eq(0)]
+                m.d.comb += [then.column.eq(~wants.rows), then.block.eq(0)]
             with m.Elif(~active):
-                m.d.sync += block.eq(written)
+                m.d.comb += then.block.eq(written)
             with m.Elif(go):
-                m.d.sync += index.eq(index + 1)
-                with m.If(index.all()):
-                    m.d.sync += column.eq(Mux(column, ~wants.rows, wants.columns))
-                    with m.If(column | ~wants.columns):
-                        m.d.sync += block.eq(block + 1)
-            m.d.comb += out.valid.eq(valid)
+                m.d.comb += then.index.eq(place.index + 1)
+                with m.If(place.index.all()):
+                    m.d.comb += then.column.eq(Mux(place.column, ~wants.rows, wants.columns))
+                    with m.If(place.column | ~wants.columns):
+                        m.d.comb += then.block.eq(place.block + 1)
+            m.d.sync += place.eq(then)
             goes[name] = go
+            following.append(then)
             actives.append(active)
-            addresses.append(Cat(index, column, block[0]))
-            behind.append((written - block)[:2])
+            behind.append((written - place.block)[:2])
             held.append(valid)
-        m.d.sync += chosen.eq(Mux(actives[0] & actives[1], ~chosen, actives[1]))
+        now = Signal(place_layout, reset_less=True)
+        m.d.sync += [chosen.eq(chooses), now.eq(Mux(chooses, following[1], following[0]))]
         m.d.comb += [
+            chooses.eq(Mux(actives[0] & actives[1], ~chosen, actives[1])),
             full.eq(behind[0][1] | behind[1][1]),
             self.idle.eq(~writing & ~Cat(*behind, *held).any()),
         ]
 
         # --- banks ---------------------------------------------------------------------------------------
-        address = Mux(chosen, addresses[1], addresses[0])
-        index, column, half = address[:bits], address[bits], address[bits + 1]
+        index, column, half = now.index, now.column, now.block[0]
         words = []
         for bank in range(edge):
             memory = Memory(shape=self._width, depth=2 * edge, init=[])
