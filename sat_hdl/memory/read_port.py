@@ -1,11 +1,10 @@
 """Several readers on one AXI4 read port."""
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.memory.axi import CACHE_NORMAL, Axi4ReadSignature, Burst
-from sat_hdl.memory.one_hot import choose
 from sat_hdl.memory.round_robin import RoundRobin
 from sat_hdl.memory.split import check_widths
 
@@ -108,13 +107,11 @@ class ReadPort(wiring.Component):
                 client.last.eq(beat.last),
                 client.error.eq(beat.error),
             ]
-        request = Signal(request_layout())
-        m.d.comb += request.eq(choose((client.request.payload for client in self.clients), turn.grant))
-        numbers = (Const(i, self.id_bits) for i in range(self._clients))
-        with m.If(free):
-            m.d.sync += [
-                axi.arid.eq(choose(numbers, turn.grant)),
-                axi.araddr.eq(request.address),
-                axi.arlen.eq(request.length),
-            ]
+            # Loaded under an enable of its own: a multiplexer before it would repeat the arbiter for every bit.
+            with m.If(free & turn.grant[i]):
+                m.d.sync += [
+                    axi.arid.eq(i),
+                    axi.araddr.eq(client.request.payload.address),
+                    axi.arlen.eq(client.request.payload.length),
+                ]
         return m

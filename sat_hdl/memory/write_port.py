@@ -1,6 +1,6 @@
 """Several writers on one AXI4 write port."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -92,33 +92,33 @@ class WritePort(wiring.Component):
         order = data.StructLayout({"serving": self._clients, "length": 8})
         m.submodules.orders = orders = SyncFIFO(width=order.size, depth=self.ahead)
         m.submodules.turn = turn = RoundRobin(count=self._clients)
-        asked = Signal(request_layout())
+        length = Signal(8)
         free = Signal()
         goes = Signal()
         m.d.comb += [
             free.eq((~axi.awvalid | axi.awready) & ~orders.level[-1]),
             goes.eq(free & turn.grant.any()),
             turn.take.eq(free),
-            asked.eq(choose((client.request.payload for client in self.clients), turn.grant)),
+            length.eq(choose((client.request.payload.length for client in self.clients), turn.grant)),
             orders.w_en.eq(goes),
-            orders.w_data.eq(Cat(turn.grant, asked.length)),
+            orders.w_data.eq(Cat(turn.grant, length)),
         ]
         for i, client in enumerate(self.clients):
             m.d.comb += [
                 turn.wanted[i].eq(client.request.valid),
                 client.request.ready.eq(free & turn.grant[i]),
             ]
+            # Loaded under an enable of its own: a multiplexer before it would repeat the arbiter for every bit.
+            with m.If(free & turn.grant[i]):
+                m.d.sync += [
+                    axi.awid.eq(i),
+                    axi.awaddr.eq(client.request.payload.address),
+                    axi.awlen.eq(client.request.payload.length),
+                ]
         with m.If(goes):
             m.d.sync += axi.awvalid.eq(1)
         with m.Elif(axi.awready):
             m.d.sync += axi.awvalid.eq(0)
-        numbers = (Const(i, self.id_bits) for i in range(self._clients))
-        with m.If(~axi.awvalid | axi.awready):
-            m.d.sync += [
-                axi.awid.eq(choose(numbers, turn.grant)),
-                axi.awaddr.eq(asked.address),
-                axi.awlen.eq(asked.length),
-            ]
 
         # --- data -------------------------------------------------------------------------------------------
         head = data.View(order, orders.r_data)
