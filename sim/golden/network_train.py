@@ -168,12 +168,15 @@ def train_network(
     config: NetworkConfig,
     engine: Engine,
     progress: Callable[[int, int, float], None] | None = None,
+    *,
+    trainer: NetworkTrainer | None = None,
 ) -> NetworkResult:
     """Trains on ``data``, whose inputs are the network's, pixel by pixel; the same seed, data and configuration
     give the same bits on every engine, and the same order of samples as
     :func:`~sat_hdl.sim.golden.train.train`.
 
-    ``progress`` is called after each step with the steps done, the steps in all, and the step's loss.
+    ``trainer`` takes the steps; a fresh one on ``engine`` if None. ``progress`` is called after each step
+    with the steps done, the steps in all, and the step's loss.
     Raises :class:`ConfigError` if the data don't fit the network, or training diverges.
     """
     inputs = math.prod(graph.input_shape)
@@ -182,7 +185,7 @@ def train_network(
             f"The data have {data.inputs} inputs and {data.classes} classes, the network {inputs} "
             f"({' × '.join(map(str, graph.input_shape))}) and {graph.classes}; take another model or other data."
         )
-    trainer = NetworkTrainer(graph, config, engine)
+    trainer = NetworkTrainer(graph, config, engine) if trainer is None else trainer
     x_train, x_test = (narrow(x, engine.operand) for x in (data.x_train, data.x_test))
     order = np.random.default_rng([config.seed, 1])
     count = len(x_train)
