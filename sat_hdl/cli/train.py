@@ -1,4 +1,4 @@
-"""``sat-hdl train``: training with every product and every pruning on the simulated hardware."""
+"""``sat-hdl train``: training on the simulated hardware: products and prunings, or whole steps."""
 
 import json as json_format
 import sys
@@ -19,6 +19,7 @@ from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, sparsity_of
 from sat_hdl.cli.options import ConfigFile, Json, OutputDir, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import atomic_dir, console, print_json
+from sat_hdl.cli.train_network import train_model
 from sat_hdl.config import Config, ConfigError
 
 __all__ = ["command"]
@@ -55,19 +56,35 @@ def command(
     ] = Method.bdwp,
     sparsity: Annotated[str, typer.Option(help="N:M; of no effect for `dense`.", metavar="N:M")] = "2:8",
     hidden: Annotated[
-        str, typer.Option(help="Widths of the hidden layers, such as 64 or 64,64; or `none`.")
+        str, typer.Option(help="Widths of the perceptron's hidden layers, such as 64 or 64,64; or `none`.")
     ] = "64",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="mlp, cnn, resnet or a TOML file of layers: every step runs on the whole device, driven by a "
+            "program in its memory. Without it: a perceptron, whose products and prunings alone do.",
+            metavar="NAME|FILE.toml",
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 8,
-    batch: Annotated[int, typer.Option(help="Samples a step.")] = 32,
+    batch: Annotated[
+        int | None, typer.Option(help="Samples a step; 32, with --model 16.", show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights and of the samples' order.")] = 0,
-    lr: Annotated[float, typer.Option(help="Peak learning rate of SGD with momentum.")] = 0.05,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate of SGD with momentum; 0.05, with --model 0.02.", show_default=False
+        ),
+    ] = None,
     preset: Preset = None,
     config: ConfigFile = None,
     backend: BackendOption = Backend.rtl,
     json: Json = False,
 ):
-    """Trains a perceptron. Every matrix product and every pruning runs on the simulated hardware and is
-    compared with the golden model; the host does the rest.
+    """Trains a perceptron: every matrix product and every pruning runs on the simulated hardware and is compared
+    with the golden model; the host does the rest. With --model, whole steps run on the device, and the host computes
+    the gradient of the loss alone.
 
     Writes weights.npz, history.json, config.json, plot.png. Cycles are those of products and prunings:
     forward (ff), backward (bp), weight gradient (wu), prune; `eval`, the passes that measure accuracy, is
@@ -78,6 +95,25 @@ def command(
     wanted = chosen_config(preset, config)
     pair = None if method is Method.dense else _sparsity(sparsity, method, wanted)
     keep, group = pair or (wanted.max_m, wanted.max_m)
+    batch = (32 if model is None else 16) if batch is None else batch
+    lr = (0.05 if model is None else 0.02) if lr is None else lr
+    if model is not None:
+        if hidden != "64":
+            raise ConfigError("Give either --hidden, of the perceptron, or --model, not both.")
+        chosen = {
+            "method": method.value, "keep": keep, "group": group, "epochs": epochs, "batch": batch, "seed": seed,
+            "lr": lr,
+        }  # fmt: skip
+        with atomic_dir(output) as folder, _bar(f"Training {model} ({backend.value})") as show:
+            figures = train_model(
+                model, data, chosen, wanted, on_device=backend is Backend.rtl, folder=folder, show=show
+            )
+        shape: dict[str, Any] = {"model": model}
+        return _report(
+            figures, json, output=str(output), data=data, method=method.value,
+            sparsity="dense" if pair is None else sparsity, **shape, epochs=epochs, batch=batch, seed=seed, lr=lr,
+            preset=preset_name(preset, config), rows=wanted.rows, cols=wanted.cols, backend=backend.value,
+        )  # fmt: skip
     settings = TrainConfig(
         method=method.value,
         keep=keep,
@@ -90,22 +126,16 @@ def command(
     )
     with atomic_dir(output) as folder:
         figures = _run(data, settings, wanted, backend, folder)
-    result: dict[str, Any] = {
-        "output": str(output),
-        "data": data,
-        "method": method.value,
-        "sparsity": "dense" if pair is None else sparsity,
-        "hidden": settings.hidden,
-        "epochs": epochs,
-        "batch": batch,
-        "seed": seed,
-        "lr": lr,
-        **figures,
-        "preset": preset_name(preset, config),
-        "rows": wanted.rows,
-        "cols": wanted.cols,
-        "backend": backend.value,
-    }
+    return _report(
+        figures, json, output=str(output), data=data, method=method.value,
+        sparsity="dense" if pair is None else sparsity, hidden=settings.hidden, epochs=epochs, batch=batch, seed=seed,
+        lr=lr, preset=preset_name(preset, config), rows=wanted.rows, cols=wanted.cols, backend=backend.value,
+    )  # fmt: skip
+
+
+def _report(figures: dict[str, Any], json: bool, **about: Any) -> int:
+    """Prints a run's result; returns the exit status."""
+    result = {**about, **figures}
     if json:
         print_json(result)
     else:
@@ -241,7 +271,7 @@ def _print(result: dict[str, Any]) -> None:
     table.add_row("loss", f"{result['loss']:.4f}")
     for stage, count in (result["cycles"] or {}).items():
         table.add_row(f"cycles, {stage}", str(count))
-    for stage, share in (result["utilization"] or {}).items():
+    for stage, share in (result.get("utilization") or {}).items():
         table.add_row(f"utilization, {stage}", f"{share:.3f}")
     table.add_row("bit_exact", str(result["bit_exact"]))
     table.add_row("output", result["output"])
