@@ -109,6 +109,8 @@ class Accelerator:
             self.write_bytes(tensor.place.address, values)
             if tensor.form.sparse:
                 self.write_bytes(self._tensor(f"{name}_indices").place.address, indices)
+        elif isinstance(x, Pruned):
+            raise ValueError(f"Tensor {name!r} must be an array, not a pruned one")
         else:
             self.write_bytes(tensor.place.address, tensor.form.pack(x))
 

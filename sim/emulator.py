@@ -48,7 +48,8 @@ class Emulator(EmulatedVectors):
         while True:
             instruction = decode(int(self.memory[address : address + 8].view(np.uint64)[0]))
             address += 8
-            unit, register, value = instruction.unit, instruction.register, instruction.immediate
+            unit, register = instruction.unit or "", instruction.register or ""
+            value = instruction.immediate
             match instruction.op:
                 case Op.HALT:
                     assert not any(semaphores), f"Tokens are left over: {semaphores}"

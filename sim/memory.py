@@ -104,6 +104,8 @@ class System(Model):
     @property
     def memory(self) -> np.ndarray:
         """The memory's bytes, uint8 (size,); not a copy."""
+        self._need_memory()
+        assert self._array is not None
         return self._array
 
     def configure(self, memory: MemoryConfig):

@@ -111,16 +111,13 @@ class Backward:
         window = window_of(node)
         values, indices = self.placed.copy(node, "bp")
         for rows, columns, base, strides in self._classes(node, dx):
-            origin = tuple(
-                (axis["first"] + p - axis["low"]) // s
-                for axis, s, p in zip((rows, columns), window.stride, window.padding)
-            )
+            origin = _origin(rows, columns, window, "low")
             products.add(
                 Correlation(
-                    x=dy.place, image=dy.form, walk=Walk(origin=origin, step=(1, 1), kernel_step=(-1, -1)),
+                    x=dy.place, image=dy.image, walk=Walk(origin=origin, step=(1, 1), kernel_step=(-1, -1)),
                     outputs=(self.placed.batch, rows["count"], columns["count"]),
                     kernel=(rows["seen"], columns["seen"]), values=values.place,
-                    indices=indices.place if indices else None, copy=values.form,
+                    indices=indices.place if indices else None, copy=values.copy,
                     position=rows["low"] * window.kernel[1] + columns["low"],
                     position_steps=(window.stride[0] * window.kernel[1], window.stride[1]), y=dx.place,
                     y_base=base, y_strides=strides, form="rows",
@@ -132,10 +129,7 @@ class Backward:
         largest = isinstance(node.layer, MaxPool)
         for rows, columns, base, strides in self._classes(node, dx):
             # Windows ascend, so kernel positions descend.
-            origin = tuple(
-                (axis["first"] + p - axis["high"]) // s
-                for axis, s, p in zip((rows, columns), window.stride, window.padding)
-            )
+            origin = _origin(rows, columns, window, "high")
             vectors.windowed(
                 Windowed(
                     action="select_sum" if largest else "sum", x=dy, y=self.placed.argmax.get(node.number),
@@ -157,8 +151,8 @@ class Backward:
             vectors.bias_gradient(dy, tensors[f"{node.name}.db"])
         products.add(
             WeightGradient(
-                x=x.place, image=x.form, walk=window_walk(window), kernel=window.kernel, dy=dy.place,
-                gradient=dy.form, dw=dw.place, blocked=dw.form,
+                x=x.place, image=x.image, walk=window_walk(window), kernel=window.kernel, dy=dy.place,
+                gradient=dy.image, dw=dw.place, blocked=dw.blocked,
             )
         )  # fmt: skip
 
@@ -169,10 +163,17 @@ class Backward:
             for key in (f"{name}.{part}{end}" for part in ("ff", "bp") for end in ("", "_indices"))
             if key in tensors
         ]
-        vectors.update(
-            *(tensors[f"{name}.{part}"] for part in ("w", "v", "dw")), copies, nesterov=nesterov, bias=False
-        )
+        w, v, dw = (tensors[f"{name}.{part}"] for part in ("w", "v", "dw"))
+        vectors.update(w, v, dw, copies, nesterov=nesterov, bias=False)
         if node.has_bias:
-            vectors.update(
-                *(tensors[f"{name}.{part}"] for part in ("b", "bv", "db")), [], nesterov=nesterov, bias=True
-            )
+            b, v, db = (tensors[f"{name}.{part}"] for part in ("b", "bv", "db"))
+            vectors.update(b, v, db, [], nesterov=nesterov, bias=True)
+
+
+def _origin(rows: dict[str, int], columns: dict[str, int], window: Window, edge: str) -> tuple[int, int]:
+    """Where in dY the walk over a class of input pixels begins: at its first pixel's kernel position ``edge``."""
+    y, x = (
+        (axis["first"] + p - axis[edge]) // s
+        for axis, s, p in zip((rows, columns), window.stride, window.padding)
+    )
+    return y, x

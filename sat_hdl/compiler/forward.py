@@ -66,9 +66,9 @@ class Forward:
         bias = self.placed.memory.tensors[f"{node.name}.b"].place if node.has_bias else None
         products.add(
             Correlation(
-                x=x.place, image=x.form, walk=window_walk(window), outputs=(self.placed.batch, *node.shape[:2]),
+                x=x.place, image=x.image, walk=window_walk(window), outputs=(self.placed.batch, *node.shape[:2]),
                 kernel=window.kernel, values=values.place, indices=indices.place if indices else None,
-                copy=values.form, position_steps=(window.kernel[1], 1), bias=bias, y=out.place, y_base=0,
+                copy=values.copy, position_steps=(window.kernel[1], 1), bias=bias, y=out.place, y_base=0,
                 y_strides=self.placed.strides(out), form=form,
             )
         )  # fmt: skip

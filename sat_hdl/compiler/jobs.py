@@ -32,12 +32,22 @@ class Walk:
     step: tuple[int, int]
     kernel_step: tuple[int, int]
 
+    def leaves(self, size: tuple[int, int], outputs: tuple[int, int], kernel: tuple[int, int]) -> bool:
+        """Whether any of so many steps sees something beyond an image of ``size``."""
+        for first, step, kernel_step, length, many, positions in zip(
+            self.origin, self.step, self.kernel_step, size, outputs, kernel
+        ):
+            seen = [first + i * step + j * kernel_step for i in (0, many - 1) for j in (0, positions - 1)]
+            if min(seen) < 0 or max(seen) >= length:
+                return True
+        return False
+
 
 def image_stream(
-    place: Place, image: Activation, walk: Walk, outputs: Box, kernel: Box
+    place: Place, image: Activation, walk: Walk, outputs: Box, kernel: Box, bounded: bool
 ) -> tuple[Descriptor, int, int]:
     """For each output pixel of a box, for each position of the kernel of another, the channels of that box: as a
-    reader's descriptor; with the elements of a run, and runs a pixel."""
+    reader's descriptor; with the elements of a run, and runs a pixel. ``bounded``: some may lie beyond the image."""
     _, height, width, _ = image.shape
     beat = image.config.memory_bits // 8
     (n0, oy0, ox0), (kh0, kw0, c0) = outputs.starts, kernel.starts
@@ -47,9 +57,6 @@ def image_stream(
     row, pixel = width * image.pixel, image.pixel
     base = place.address + n0 * height * row + y0 * row + x0 * pixel + 2 * c0
     (sy, sx), (ky, kx) = walk.step, walk.kernel_step
-    ys = [y0 + i * sy + j * ky for i in (0, oy - 1) for j in (0, kh - 1)]
-    xs = [x0 + i * sx + j * kx for i in (0, ox - 1) for j in (0, kw - 1)]
-    inside = min(ys) >= 0 and max(ys) < height and min(xs) >= 0 and max(xs) < width
     descriptor = Descriptor(
         base=base % _WRAP,
         run=up(2 * channels, beat),
@@ -60,10 +67,10 @@ def image_stream(
             Loop(count=kh, stride=ky * row, dy=ky),
             Loop(count=kw, stride=kx * pixel, dx=kx),
         ],
-        y0=0 if inside else y0,
-        x0=0 if inside else x0,
-        height=0 if inside else height,
-        width=0 if inside else width,
+        y0=y0 if bounded else 0,
+        x0=x0 if bounded else 0,
+        height=height if bounded else 0,
+        width=width if bounded else 0,
     )
     return descriptor, channels, kh * kw
 
@@ -105,6 +112,10 @@ class Correlation:
     def wide(self) -> bool:
         return self.form == "wide_rows"
 
+    @property
+    def bounded(self) -> bool:
+        return self.walk.leaves(self.image.shape[1:3], self.outputs[1:], self.kernel)
+
     def shape(self) -> Shape:
         keep, group = self.copy.job
         config = self.copy.config
@@ -119,7 +130,7 @@ class Correlation:
         return k.counts[0] * k.counts[1] * self.copy.kept(k.counts[2])
 
     def west(self, m: Box, k: Box) -> tuple[Place, Descriptor, int, int]:
-        return self.x, *image_stream(self.x, self.image, self.walk, m, k)
+        return self.x, *image_stream(self.x, self.image, self.walk, m, k, self.bounded)
 
     def north(self, k: Box, n: range) -> Iterator[tuple[str, Place, Descriptor, int, int, int]]:
         """Loads: action, place, descriptor, take, inner, words from the first."""
@@ -173,7 +184,7 @@ class Correlation:
 
     def stores(
         self, config: Config, m: Box, band: range, word: int
-    ) -> Iterator[tuple[str, Descriptor, int, int]]:
+    ) -> Iterator[tuple[str, Descriptor, int, int, int]]:
         """Stores of a band of a block's results, which begin at ``word``: action, descriptor, rows, first word."""
         size = 4 if self.wide else 2
         base = self.y.address + self.y_base + band.start * size
@@ -210,6 +221,10 @@ class WeightGradient:
     def y(self) -> Place:
         return self.dw
 
+    @property
+    def bounded(self) -> bool:
+        return self.walk.leaves(self.image.shape[1:3], self.gradient.shape[1:3], self.kernel)
+
     def shape(self) -> Shape:
         config = self.image.config
         channels, full = self.image.shape[3], config.max_m
@@ -223,7 +238,7 @@ class WeightGradient:
         return k.size
 
     def west(self, m: Box, k: Box) -> tuple[Place, Descriptor, int, int]:
-        return self.x, *image_stream(self.x, self.image, self.walk, k, m)
+        return self.x, *image_stream(self.x, self.image, self.walk, k, m, self.bounded)
 
     def north(self, k: Box, n: range) -> Iterator[tuple[str, Place, Descriptor, int, int, int]]:
         _, height, width, _ = self.gradient.shape
@@ -236,7 +251,7 @@ class WeightGradient:
 
     def stores(
         self, config: Config, m: Box, band: range, word: int
-    ) -> Iterator[tuple[str, Descriptor, int, int]]:
+    ) -> Iterator[tuple[str, Descriptor, int, int, int]]:
         edge, cols = config.panel, config.cols
         _, _, channel_blocks = self.blocked.blocks
         row = 4 * edge

@@ -57,7 +57,8 @@ def _pair(name: str, value: Any, low: int) -> Pair:
             len(value) == 2, f"`{name}` must be one integer, or two: of rows and of columns, not {value!r}."
         )
         return _integer(name, value[0], low, MAX_STEP), _integer(name, value[1], low, MAX_STEP)
-    return (_integer(name, value, low, MAX_STEP),) * 2
+    both = _integer(name, value, low, MAX_STEP)
+    return both, both
 
 
 def _boolean(name: str, value: Any):
@@ -175,7 +176,7 @@ class _Pool(Layer):
             object.__setattr__(self, "stride", self.kernel)
         self._set_pair("stride", 1)
         require(
-            all(p < k for p, k in zip(self.padding, self.kernel)),
+            all(p < k for p, k in zip(_pair("padding", self.padding, 0), _pair("kernel", self.kernel, 1))),
             f"`padding` must be less than `kernel`, not {self.padding} at {self.kernel}: a window would hold "
             "nothing.",
         )

@@ -24,6 +24,24 @@ class Tensor:
     part: str = ""
 
     @property
+    def image(self) -> Activation:
+        """``form`` of an activation or its gradient."""
+        assert isinstance(self.form, Activation), self
+        return self.form
+
+    @property
+    def blocked(self) -> Blocked:
+        """``form`` of weights."""
+        assert isinstance(self.form, Blocked), self
+        return self.form
+
+    @property
+    def copy(self) -> Copy:
+        """``form`` of a copy of weights."""
+        assert isinstance(self.form, Copy), self
+        return self.form
+
+    @property
     def size(self) -> int:
         """Bytes."""
         if isinstance(self.form, Copy):

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sat_hdl.compiler.formats import Activation, Copy
 from sat_hdl.compiler.jobs import Walk
@@ -175,7 +176,7 @@ class Vectors:
             streams["y"] = op.y, source(op.y)
         if op.argmax is not None:
             streams["out1"] = op.argmax, result(op.argmax)
-        registers = {
+        registers: dict[str, Any] = {
             "control": 0, "count": count * rows * kh * kw * chunk, "run": len(piece), "chunk": chunk,
             "window": kh * kw,
         }  # fmt: skip
@@ -244,7 +245,7 @@ class Vectors:
             flags |= 1 << (16 + 2 * backward + indices)
             if indices:
                 flags |= form.job[0] | form.job[1] << 8
-        scalars = {
+        scalars: dict[str, Any] = {
             f"scalar{i}": Parameter(SCALARS.index(name))
             for i, name in enumerate(
                 ("inv_scale", "bias_decay" if bias else "weight_decay", "momentum", "learning_rate")

@@ -64,7 +64,7 @@ def avgpool(x: np.ndarray, window: Window, operand: str = "fp16") -> np.ndarray:
 
     Operands (n, H, W, C) → operands (n, OH, OW, C).
     """
-    total = np.float32(0)
+    total = np.zeros((), np.float32)
     with np.errstate(all="ignore"):
         for pixels, _ in taps(widen(x, operand), window):
             total = total + pixels

@@ -4,6 +4,7 @@ loss scaling, SGD with momentum. Every product and every selection runs on the e
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -177,7 +178,7 @@ class Trainer:
 
     def _update(self, gradients: list[tuple[np.ndarray, np.ndarray]], lr: float):
         model, config = self.model, self.config
-        rates = dict(lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
+        rates: dict[str, Any] = dict(lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
         for number, (dw, db) in enumerate(gradients):
             dw, db = (unscale(g, 1 / self.scaler.scale) for g in (dw, db))
             w, pruned = model.weights[number], model.ff[number]
