@@ -1,10 +1,11 @@
 """Operations of the units → a program: what must wait for what, and registers that change."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from sat_hdl.compiler.loops import Parameter, Run, instructions
 from sat_hdl.control.isa import UNITS, Instruction, Op, RunFlag, encode
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
 
@@ -27,13 +28,6 @@ _PROXY = {("load", "store"): "compute", ("load", "vector"): "store", ("compute",
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """A register's value that the host sets before each run: its parameter ``number``."""
-
-    number: int
-
-
-@dataclass(frozen=True)
 class Operation:
     """A RUN.
 
@@ -46,7 +40,7 @@ class Operation:
 
     unit: str
     action: str
-    registers: dict[str, int | Parameter]
+    registers: Mapping[str, int | Parameter]
     reads: tuple[Hashable, ...] = ()
     writes: tuple[Hashable, ...] = ()
     flags: tuple[RunFlag, ...] = ()
@@ -135,29 +129,18 @@ class Program:
         )
 
     def words(self) -> list[int]:
-        """The program, HALT at its end. Registers are set only where they change."""
-        words: list[int] = []
-        held: dict[tuple[str, str], int | Parameter] = {}
-        for operation, (wait, signal) in zip(self.operations, self.tokens()):
-            for name, value in operation.registers.items():
-                if held.get((operation.unit, name)) == value:
-                    continue
-                held[operation.unit, name] = value
-                given = isinstance(value, Parameter)
-                words.append(
-                    encode(
-                        Instruction(
-                            Op.PARAM if given else Op.SET, operation.unit, name,
-                            value.number if isinstance(value, Parameter) else value,
-                        )
-                    )
-                )  # fmt: skip
-            run = Instruction(
-                Op.RUN, operation.unit, action=operation.action, wait=wait, signal=signal,
-                flags=operation.flags,
-            )  # fmt: skip
-            words.append(encode(run))
-        return [*words, encode(Instruction(Op.HALT))]
+        """The program, HALT at its end."""
+        runs = [
+            Run(
+                Instruction(
+                    Op.RUN, operation.unit, action=operation.action, wait=tuple(sorted(wait)),
+                    signal=tuple(sorted(signal)), flags=operation.flags,
+                ),
+                dict(operation.registers),
+            )
+            for operation, (wait, signal) in zip(self.operations, self.tokens())
+        ]  # fmt: skip
+        return [encode(instruction) for instruction in instructions(runs)]
 
     def image(self) -> np.ndarray:
         """The program as bytes."""
