@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sat_hdl.compiler.formats import Activation
+from sat_hdl.compiler.formats import Activation, Blocked
 from sat_hdl.compiler.forward import window_walk
 from sat_hdl.compiler.graph import Node, Window
 from sat_hdl.compiler.jobs import Correlation, Walk, WeightGradient
@@ -149,12 +149,21 @@ class Backward:
         dw = tensors[f"{node.name}.dw"]
         if node.has_bias:
             vectors.bias_gradient(dy, tensors[f"{node.name}.db"])
+        # Channels that fill no block come position by position, in tiles hardly full; packed, they fill them.
+        positions, cin, cout = node.weight_shape
+        config, to = self.placed.config, dw
+        alone, together = positions * -(-cin // config.rows), -(-positions * cin // config.rows)
+        if cin % config.panel and together < alone:
+            form = Blocked(config, (1, positions * cin, cout))
+            to = self.placed.memory.add(f"{node.name}.dw_packed", form)
         products.add(
             WeightGradient(
                 x=x.place, image=x.image, walk=window_walk(window), kernel=window.kernel, dy=dy.place,
-                gradient=dy.image, dw=dw.place, blocked=dw.blocked,
+                gradient=dy.image, dw=to.place, blocked=to.blocked,
             )
         )  # fmt: skip
+        if to is not dw:
+            vectors.unpack(to, dw)
 
     def _update(self, vectors: Vectors, node: Node, nesterov: bool):
         tensors, name = self.placed.memory.tensors, node.name

@@ -202,7 +202,7 @@ class WeightGradient:
     x, image, walk: as of :class:`Correlation`.
     kernel: positions (rows, columns).
     dy, gradient: dY.
-    dw, blocked: the result.
+    dw, blocked: the result: of shape (Q, Cin, Cout), or packed, of shape (1, Q·Cin, Cout).
     """
 
     x: Place
@@ -222,6 +222,10 @@ class WeightGradient:
         return self.dw
 
     @property
+    def _packed(self) -> bool:
+        return self.blocked.shape[0] != self.kernel[0] * self.kernel[1]
+
+    @property
     def bounded(self) -> bool:
         return self.walk.leaves(self.image.shape[1:3], self.gradient.shape[1:3], self.kernel)
 
@@ -231,7 +235,8 @@ class WeightGradient:
         return Shape(
             m=(*self.kernel, channels), k=self.gradient.shape[:3], n=self.gradient.shape[3],
             m_step=max(config.panel, config.rows, config.memory_bits // 16),
-            m_alone=channels % config.panel != 0, keep=full, group=full, result_bytes=4, channels=channels,
+            m_alone=channels % config.panel != 0 and not self._packed,
+            keep=full, group=full, result_bytes=4, channels=channels,
         )  # fmt: skip
 
     def kept(self, k: Box) -> int:
@@ -253,10 +258,10 @@ class WeightGradient:
         self, config: Config, m: Box, band: range, word: int
     ) -> Iterator[tuple[str, Descriptor, int, int, int]]:
         edge, cols = config.panel, config.cols
-        _, _, channel_blocks = self.blocked.blocks
+        _, positions, channel_blocks = self.blocked.blocks
         row = 4 * edge
-        position = channel_blocks * edge * row
-        panel = self.blocked.shape[0] * position
+        panel = positions * channel_blocks * edge * row
+        position = (self.image.shape[3] if self._packed else channel_blocks * edge) * row
         (kh0, kw0, c0) = m.starts
         base = (
             self.dw.address + band.start // edge * panel + (kh0 * self.kernel[1] + kw0) * position + c0 * row

@@ -218,6 +218,24 @@ class Vectors:
             control=_X_WIDE | _CHECK, count=db.size // 4, run=0,
         )  # fmt: skip
 
+    def unpack(self, packed: Tensor, dw: Tensor):
+        """Moves a gradient's rows, of shape (1, Q·Cin, Cout), to where they are in the shape (Q, Cin, Cout)."""
+        positions, cin, _ = dw.blocked.shape
+        panels, _, channel_blocks = dw.blocked.blocks
+        edge = self._config.panel
+        row = 4 * edge
+
+        def rows(tensor: Tensor, panel: int, position: int) -> Descriptor:
+            loops = [Loop(count=panels, stride=panel), Loop(count=positions, stride=position)]
+            return Descriptor(base=tensor.place.address, run=row, loops=[*loops, Loop(count=cin, stride=row)])
+
+        streams = {
+            "x": (packed, rows(packed, packed.size // panels, cin * row)),
+            "out0": (dw, rows(dw, dw.size // panels, channel_blocks * edge * row)),
+        }
+        count = panels * positions * cin * edge
+        self._add("convert", streams, control=_X_WIDE | _OUT_WIDE, count=count, run=edge)
+
     def update(self, w: Tensor, v: Tensor, dw: Tensor, copies: list[Tensor], *, nesterov: bool, bias: bool):
         """SGD of a layer's weights or biases, skipped if the overflow flag is up; and the copies of the new weights.
 
