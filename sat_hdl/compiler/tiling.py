@@ -142,7 +142,7 @@ def plan(config: Config, shape: Shape) -> Plan:
             kept, words = _kept(k_most, shape), -(-k_most // config.ingest)
             for per in sorted({len(bands), *(count for count in (1, 2, 4, 8, 16) if count < len(bands))}):
                 n = [bands[i : i + per] for i in range(0, len(bands), per)]
-                columns = n[0][-1].stop - n[0][0].start
+                columns = max(block[-1].stop - block[0].start for block in n)
                 panels = -(-columns // config.panel)
                 slots = max(_slots(config, block) for block in n)
                 room = (config.result_depth - (2 * slots if shape.bias else 0)) // 2
