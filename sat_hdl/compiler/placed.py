@@ -71,8 +71,10 @@ class Placed:
     def flat(self, name: str, tensor: Tensor, shape: tuple[int, int, int]) -> Tensor:
         """A tensor as an image of another shape, which must not need its pixels moved."""
         form = Activation(self.config, (self.batch, *shape))
+        # It goes from pixels to one on the way forward, and back on the way back.
+        height, width, channels = max(shape, tensor.image.shape[1:], key=lambda size: size[0] * size[1])
         require(
-            form.size == tensor.size,
+            height * width == 1 or channels % (self.config.memory_bits // 16) == 0,
             f"Layer {name!r} flattens pixels that don't fill whole beats of {self.config.memory_bits} bits: "
             f"give the layer before it a multiple of {self.config.memory_bits // 16} channels.",
         )

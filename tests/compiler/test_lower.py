@@ -127,10 +127,12 @@ def test_devices_that_cannot(config, text):
         compile_step(build(NETWORKS["cnn"]), config, batch=2)
 
 
-def test_a_flatten_that_would_move_pixels():
-    model = Model((4, 4, 1), [Conv2d(6, 3, name="c"), Flatten(name="f"), Linear(3)])
+@pytest.mark.parametrize("channels, bits", [(6, 64), (12, 256)])
+def test_a_flatten_that_would_move_pixels(channels, bits):
+    """Of 2 × 1 pixels of 12 channels on 256 bits, the bytes would be as many as those of one of 24."""
+    model = Model((4, 3, 1), [Conv2d(channels, 3, name="c"), Flatten(name="f"), Linear(3)])
     with pytest.raises(ConfigError, match="'f' flattens pixels"):
-        compile_step(build(model), Config(), batch=2)
+        compile_step(build(model), Config(memory_bits=bits), batch=2)
 
 
 def test_sparsity_beyond_the_device():
