@@ -13,7 +13,15 @@ from amaranth.lib import wiring
 from sat_hdl.config import ConfigError
 from sat_hdl.fpga.board_top import CORE_MODULE, BoardTop
 from sat_hdl.fpga.boards import Board
-from sat_hdl.fpga.flow import Area, Placed, area_from, place_and_route, run_yosys, synthesis_script
+from sat_hdl.fpga.flow import (
+    PLACERS,
+    Area,
+    Placed,
+    area_from,
+    place_and_route,
+    run_yosys,
+    synthesis_script,
+)
 from sat_hdl.fpga.toolchain import run_tool, tool_pool, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
@@ -58,13 +66,16 @@ def build(
     seeds: int = 2,
     clock_mhz: float | None = None,
     jobs: int = 2,
+    placer: str = "heap",
     progress: Callable[[str], None] = lambda text: None,
 ) -> Bitstream:
     """Builds ``core`` for ``board`` with each seed from 1 to ``seeds`` and keeps the fastest result.
 
     ``clock_mhz`` is the array's clock, else the board's own choice. A result slower than it is returned
-    all the same: see ``meets_clock``. Every seed's result is cached by content.
+    all the same: see ``meets_clock``. Every seed's result is cached by content. ``placer``: of nextpnr.
     """
+    if placer not in PLACERS:
+        raise ConfigError(f"The placer must be one of {', '.join(PLACERS)}, not {placer!r}.")
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
     top = BoardTop(board=board, core=core, clock_mhz=board.clock_mhz if clock_mhz is None else clock_mhz)
@@ -95,8 +106,9 @@ def build(
                 synthesise()
                 progress(f"place and route, seed {seed} of {seeds}")
                 placed = place_and_route(
-                    cwd, target=board.target, seed=seed, freq_mhz=top.clock_mhz, lpf="top.lpf", textcfg=True
-                )
+                    cwd, target=board.target, seed=seed, freq_mhz=top.clock_mhz, lpf="top.lpf", textcfg=True,
+                    placer=placer,
+                )  # fmt: skip
                 options = ["--compress", "--input", f"seed{seed}.config", "--bit", f"seed{seed}.bit"]
                 run_tool("ecppack", options, cwd=cwd, log=f"ecppack{seed}.log")
                 (folder / "top.bit").write_bytes((cwd / f"seed{seed}.bit").read_bytes())
@@ -104,7 +116,7 @@ def build(
                 (folder / "area.json").write_bytes((cwd / "cells.json").read_bytes())
                 (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
 
-            return cached("bitstream", [*parts, str(seed)], make)
+            return cached("bitstream", [*parts, placer, str(seed)], make)
 
         folders = dict(zip(range(1, seeds + 1), pool.map(one, range(1, seeds + 1))))
 

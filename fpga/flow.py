@@ -14,6 +14,7 @@ from sat_hdl.fpga.toolchain import BuildError, run_tool, tool_version
 from sat_hdl.sim.build import cached
 
 __all__ = [
+    "PLACERS",
     "Area",
     "Placed",
     "Step",
@@ -30,6 +31,9 @@ __all__ = [
 #: Device sizes that nextpnr-ecp5 knows, and speed grades (8 is the fastest).
 _SIZES = ("12f", "25f", "45f", "85f")
 _SPEEDS = ("6", "7", "8")
+#: nextpnr's placers: "heap" finds faster results, "static" finds them sooner (a 4 × 4 core: 83 against 91 MHz in
+#: 6.0 against 7.7 minutes).
+PLACERS = ("heap", "static")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,16 +174,23 @@ def area_of(verilog: str, *, top: str) -> Area:
 
 
 def place_and_route(
-    cwd: Path, *, target: Target, seed: int, freq_mhz: float, lpf: str | None = None, textcfg: bool = False
+    cwd: Path,
+    *,
+    target: Target,
+    seed: int,
+    freq_mhz: float,
+    lpf: str | None = None,
+    textcfg: bool = False,
+    placer: str = "heap",
 ) -> Placed:
     """Places and routes ``cwd/netlist.json``. Not meeting ``freq_mhz`` is no error: see ``fmax_mhz``.
 
     With ``textcfg`` the configuration is left in ``cwd/seed<seed>.config`` for ecppack. ``lpf``: a pin
-    constraint file in ``cwd``; without it pins are placed anywhere.
+    constraint file in ``cwd``; without it pins are placed anywhere. ``placer``: see :data:`PLACERS`.
     """
     report = f"seed{seed}.json"
     arguments = [*target.options, "--json", "netlist.json", "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
-    arguments += ["--timing-allow-fail", "--report", report, "--quiet"]
+    arguments += ["--timing-allow-fail", "--report", report, "--quiet", "--placer", placer]
     arguments += ["--lpf", lpf] if lpf else ["--lpf-allow-unconstrained"]
     if textcfg:
         arguments += ["--textcfg", f"seed{seed}.config"]

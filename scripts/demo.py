@@ -128,11 +128,21 @@ def plan(options: argparse.Namespace) -> list[Step]:
     ]
     if not options.no_bitstream:
         steps.append(
-            # One seed: the array is well above the board's clock, and the cores have training to do.
+            # One seed and the quick placer: the array is well above the board's clock.
             Step(
                 "bitstream",
                 "Bitstream",
-                ["build", "--board", BOARD, "--seeds", "1", "-o", str(folder / "bitstream")],
+                [
+                    "build",
+                    "--board",
+                    BOARD,
+                    "--seeds",
+                    "1",
+                    "--placer",
+                    "static",
+                    "-o",
+                    str(folder / "bitstream"),
+                ],
             )
         )
     dense, sparse = str(folder / "dense"), str(folder / "bdwp")

@@ -26,6 +26,9 @@ def command(
     allow_timing_fail: Annotated[
         bool, typer.Option("--allow-timing-fail", help="Write the bitstream even if it misses its clock.")
     ] = False,
+    placer: Annotated[
+        str, typer.Option(help="nextpnr's placer: heap finds faster results, static finds them sooner.")
+    ] = "heap",
     json: Json = False,
 ):
     """A bitstream of the array, the pruner and their control behind a board's serial port.
@@ -40,7 +43,9 @@ def command(
     wanted = chosen_config(preset, config, default=wanted_board.preset)
     wanted = msgspec.structs.replace(wanted, target="ecp5")
     with progress(f"Building for {board}") as say, atomic_dir(output) as folder:
-        made = build(make("top", wanted), wanted_board, seeds=seeds, clock_mhz=clock_mhz, progress=say)
+        made = build(
+            make("top", wanted), wanted_board, seeds=seeds, clock_mhz=clock_mhz, placer=placer, progress=say
+        )
         if not made.meets_clock and not allow_timing_fail:
             raise Failure(
                 f"The best of {seeds} seeds reaches {made.fmax_mhz:.1f} MHz, less than the "
