@@ -13,7 +13,7 @@ from rich.console import Console
 
 from sat_hdl.config import ConfigError
 
-__all__ = ["atomic_dir", "atomic_file", "console", "print_json", "progress"]
+__all__ = ["atomic_dir", "atomic_file", "console", "print_json", "progress", "write_json"]
 
 
 def console() -> Console:
@@ -24,6 +24,11 @@ def console() -> Console:
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     print(json.dumps(value, indent=2, allow_nan=False), flush=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``value`` as a file of JSON."""
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """``sat-hdl train``: training on the simulated hardware: products and prunings, or whole steps."""
 
-import json as json_format
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from sat_hdl.cli.arrays import save_arrays
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, sparsity_of
 from sat_hdl.cli.options import ConfigFile, Json, OutputDir, Preset, chosen_config, preset_name
-from sat_hdl.cli.output import atomic_dir, console, print_json
+from sat_hdl.cli.output import atomic_dir, console, print_json, write_json
 from sat_hdl.cli.train_network import train_model
 from sat_hdl.config import Config, ConfigError
 
@@ -108,10 +107,9 @@ def command(
             figures = train_model(
                 model, data, chosen, wanted, on_device=backend is Backend.rtl, folder=folder, show=show
             )
-        shape: dict[str, Any] = {"model": model}
         return _report(
             figures, json, output=str(output), data=data, method=method.value,
-            sparsity="dense" if pair is None else sparsity, **shape, epochs=epochs, batch=batch, seed=seed, lr=lr,
+            sparsity="dense" if pair is None else sparsity, model=model, epochs=epochs, batch=batch, seed=seed, lr=lr,
             preset=preset_name(preset, config), rows=wanted.rows, cols=wanted.cols, backend=backend.value,
         )  # fmt: skip
     settings = TrainConfig(
@@ -190,8 +188,8 @@ def _run(source: str, settings: Any, config: Config, backend: Backend, folder: P
         cycles = {"total": sum(rtl.cycles[stage] for stage in TRAINING_STAGES), **rtl.cycles}
     save_arrays(folder / "weights.npz", **_arrays(outcome, settings, config))
     history = {"epochs": outcome.history, "step_loss": losses}
-    _write_json(folder / "history.json", history)
-    _write_json(
+    write_json(folder / "history.json", history)
+    write_json(
         folder / "config.json",
         {"data": source, "training": msgspec.to_builtins(settings), "hardware": msgspec.to_builtins(config)},
     )
@@ -237,10 +235,6 @@ def _arrays(outcome: Any, settings: Any, config: Config) -> dict[str, Any]:
                 pruned = prune(copy, settings.keep, settings.group, axis)
                 arrays |= {f"{stage}_values_{i}": pruned.values, f"{stage}_indices_{i}": pruned.indices}
     return arrays
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json_format.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """``sat-hdl train --model``: networks on the whole simulated device."""
 
-import json as json_format
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import msgspec
 
 from sat_hdl.cli.arrays import save_arrays
+from sat_hdl.cli.output import write_json
 from sat_hdl.config import Config, ConfigError
 
 __all__ = ["train_model"]
@@ -69,8 +69,8 @@ def train_model(
     ):
         arrays |= {f"{layer}_{part}": value for layer, value in values.items()}
     save_arrays(folder / "weights.npz", **arrays)
-    _write_json(folder / "history.json", {"epochs": outcome.history, "step_loss": losses})
-    _write_json(
+    write_json(folder / "history.json", {"epochs": outcome.history, "step_loss": losses})
+    write_json(
         folder / "config.json",
         {
             "data": source,
@@ -83,7 +83,7 @@ def train_model(
     cycles = counters = None
     if trainer is not None:
         counters = trainer.totals.counters
-        cycles = {program: counts.get("cycles", 0) for program, counts in counters.items()}
+        cycles = {program: trainer.totals.cycles(program) for program in counters}
         cycles = {"total": sum(cycles.values()), **cycles}
     return {
         "accuracy": outcome.accuracy,
@@ -95,7 +95,3 @@ def train_model(
         "bit_exact": None if trainer is None else mismatch is None,
         "mismatch": mismatch,
     }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json_format.dumps(value, indent=2, allow_nan=False) + "\n")

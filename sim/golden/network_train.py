@@ -14,7 +14,7 @@ from sat_hdl.sim.golden.data import Dataset
 from sat_hdl.sim.golden.elementwise import overflowed, sgd_momentum
 from sat_hdl.sim.golden.engine import Engine
 from sat_hdl.sim.golden.network import Gradient, Network
-from sat_hdl.sim.golden.train import TrainConfig, cross_entropy, learning_rate
+from sat_hdl.sim.golden.train import TrainConfig, cross_entropy, run_epochs
 
 __all__ = ["NetworkConfig", "NetworkResult", "NetworkTrainer", "train_network"]
 
@@ -186,33 +186,7 @@ def train_network(
             f"({' × '.join(map(str, graph.input_shape))}) and {graph.classes}; take another model or other data."
         )
     trainer = NetworkTrainer(graph, config, engine) if trainer is None else trainer
-    x_train, x_test = (narrow(x, engine.operand) for x in (data.x_train, data.x_test))
-    order = np.random.default_rng([config.seed, 1])
-    count = len(x_train)
-    total = config.epochs * math.ceil(count / config.batch)
-    history, done = [], 0
-    for epoch in range(1, config.epochs + 1):
-        permutation = order.permutation(count)
-        loss_sum, correct, skipped = 0.0, 0, trainer.skipped
-        for start in range(0, count, config.batch):
-            chosen = permutation[start : start + config.batch]
-            lr = learning_rate(config.lr, done, total)
-            loss, hits = trainer.step(x_train[chosen], data.y_train[chosen], lr)
-            loss_sum += loss * len(chosen)
-            correct += hits
-            done += 1
-            if progress is not None:
-                progress(done, total, loss)
-        history.append(
-            {
-                "epoch": epoch,
-                "loss": loss_sum / count,
-                "train_accuracy": correct / count,
-                "test_accuracy": trainer.accuracy(x_test, data.y_test),
-                "loss_scale": trainer.scaler.scale,
-                "skipped_steps": trainer.skipped - skipped,
-            }
-        )
+    history = run_epochs(trainer, data, config, engine.operand, progress)
     network = trainer.network
     return NetworkResult(
         network.weights,

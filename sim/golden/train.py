@@ -4,7 +4,7 @@ loss scaling, SGD with momentum. Every product and every selection runs on the e
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from sat_hdl.sim.golden.loss_scale import LossScaler
 from sat_hdl.sim.golden.mlp import METHODS, LayerPlan, Mlp
 from sat_hdl.sim.golden.prune import check_sparsity
 
-__all__ = ["TrainConfig", "TrainResult", "Trainer", "cross_entropy", "learning_rate", "train"]
+__all__ = ["TrainConfig", "TrainResult", "Trainer", "cross_entropy", "learning_rate", "run_epochs", "train"]
 
 #: Widest hidden layer: beyond it a mistyped width would only exhaust the memory.
 MAX_WIDTH = 1 << 16
@@ -195,19 +195,27 @@ class Trainer:
         return float((logits.argmax(axis=1) == labels).mean())
 
 
-def train(
+class _Steps(Protocol):
+    """What takes steps: :class:`Trainer`, or a trainer of networks."""
+
+    scaler: LossScaler
+    skipped: int
+
+    def step(self, x: np.ndarray, labels: np.ndarray, lr: float) -> tuple[float, int]: ...
+
+    def accuracy(self, x: np.ndarray, labels: np.ndarray) -> float: ...
+
+
+def run_epochs(
+    trainer: _Steps,
     data: Dataset,
     config: TrainConfig,
-    engine: Engine,
+    operand: str,
     progress: Callable[[int, int, float], None] | None = None,
-) -> TrainResult:
-    """Trains on ``data``; the same seed, data and configuration give the same bits on every engine.
-
-    ``progress`` is called after each step with the steps done, the steps in all, and the step's loss.
-    Raises :class:`ConfigError` if training diverges.
-    """
-    trainer = Trainer([data.inputs, *config.hidden, data.classes], config, engine)
-    x_train, x_test = (narrow(x, engine.operand) for x in (data.x_train, data.x_test))
+) -> list[dict[str, float]]:
+    """Every epoch of a run, the samples in the order that ``config.seed`` draws; the history, a dict an epoch (see
+    :class:`TrainResult`). ``progress``: see :func:`train`."""
+    x_train, x_test = (narrow(x, operand) for x in (data.x_train, data.x_test))
     order = np.random.default_rng([config.seed, 1])
     count = len(x_train)
     total = config.epochs * math.ceil(count / config.batch)
@@ -234,6 +242,22 @@ def train(
                 "skipped_steps": trainer.skipped - skipped,
             }
         )
+    return history
+
+
+def train(
+    data: Dataset,
+    config: TrainConfig,
+    engine: Engine,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> TrainResult:
+    """Trains on ``data``; the same seed, data and configuration give the same bits on every engine.
+
+    ``progress`` is called after each step with the steps done, the steps in all, and the step's loss.
+    Raises :class:`ConfigError` if training diverges.
+    """
+    trainer = Trainer([data.inputs, *config.hidden, data.classes], config, engine)
+    history = run_epochs(trainer, data, config, engine.operand, progress)
     model = trainer.model
     return TrainResult(
         model.weights,
