@@ -1,15 +1,15 @@
 """The load unit: an affine reader and what spreads its beats over the buffers."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
 from sat_hdl.control.load import scatter_layout
-from sat_hdl.control.unit import run_layout
+from sat_hdl.control.unit import run_layout, stream_fault
 from sat_hdl.layouts import ErrorCode
-from sat_hdl.memory.descriptor import READ_WORDS, StreamError
+from sat_hdl.memory.descriptor import READ_WORDS
 from sat_hdl.memory.read_port import ReadClientSignature
 from sat_hdl.memory.reader import AffineReader, read_beat_layout
 
@@ -79,17 +79,7 @@ class LoadUnit(wiring.Component):
             reader.start.valid.eq(self.start),
         ]
         read_error = Signal(4)
-        m.d.comb += read_error.eq(
-            Mux(
-                reader.error == StreamError.NONE,
-                ErrorCode.NONE.value,
-                Mux(
-                    reader.error == StreamError.BUS_ERROR,
-                    ErrorCode.READ_ERROR.value,
-                    ErrorCode.MISALIGNED.value,
-                ),
-            )
-        )
+        m.d.comb += read_error.eq(stream_fault(reader.error, ErrorCode.READ_ERROR))
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from sat_hdl.config import Config
 from sat_hdl.control.gather import gather_layout
 from sat_hdl.control.isa import UNITS
-from sat_hdl.control.unit import run_layout
+from sat_hdl.control.unit import run_layout, stream_fault
 from sat_hdl.layouts import ErrorCode
 from sat_hdl.memory.descriptor import WRITE_WORDS, StreamError
 from sat_hdl.memory.write_port import WriteClientSignature
@@ -82,9 +82,6 @@ class StoreUnit(wiring.Component):
             self.what.n.eq(register("n")),
         ]
         fault = Signal(4)
-        wrong = Mux(
-            writer.error == StreamError.BUS_ERROR, ErrorCode.WRITE_ERROR.value, ErrorCode.MISALIGNED.value
-        )
         idle = Signal(range(PATIENCE + 1))
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
@@ -104,7 +101,7 @@ class StoreUnit(wiring.Component):
                     m.next = "IDLE"
                 with m.Elif(writer.done):
                     with m.If(writer.error != StreamError.NONE):
-                        m.d.comb += fault.eq(wrong)
+                        m.d.comb += fault.eq(stream_fault(writer.error, ErrorCode.WRITE_ERROR))
                     with m.Elif(self.storing):
                         m.d.comb += fault.eq(ErrorCode.BAD_SHAPE)
                     with m.Else():

@@ -1,14 +1,16 @@
 """A unit's side of the program: its queue of instructions and its registers."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.control.isa import SEMAPHORES, Op, RunFlag
+from sat_hdl.layouts import ErrorCode
+from sat_hdl.memory.descriptor import StreamError
 
-__all__ = ["UnitQueue", "entry_layout", "run_layout"]
+__all__ = ["UnitQueue", "entry_layout", "run_layout", "stream_fault"]
 
 
 def entry_layout() -> data.StructLayout:
@@ -21,6 +23,12 @@ def entry_layout() -> data.StructLayout:
 def run_layout() -> data.StructLayout:
     """What a unit is to do, and the address of the RUN that says so."""
     return data.StructLayout({"action": 8, "address": 32})
+
+
+def stream_fault(error, bus: ErrorCode):
+    """The :class:`ErrorCode` of a stream's error; ``bus``: what a wrong answer of memory is."""
+    wrong = Mux(error == StreamError.BUS_ERROR, bus.value, ErrorCode.MISALIGNED.value)
+    return Mux(error == StreamError.NONE, ErrorCode.NONE.value, wrong)
 
 
 class UnitQueue(wiring.Component):

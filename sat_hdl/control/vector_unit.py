@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
-from sat_hdl.control.unit import run_layout
+from sat_hdl.control.unit import run_layout, stream_fault
 from sat_hdl.layouts import ErrorCode
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, StreamError
 from sat_hdl.memory.read_port import ReadClientSignature
@@ -170,8 +170,7 @@ class VectorUnit(wiring.Component):
         stream_faults = []
         for i, s in enumerate(streams.values()):
             bus = ErrorCode.READ_ERROR if isinstance(s, AffineReader) else ErrorCode.WRITE_ERROR
-            code = Mux(s.error == StreamError.BUS_ERROR, bus.value, ErrorCode.MISALIGNED.value)
-            stream_faults.append((started[i] & (s.error != StreamError.NONE), code))
+            stream_faults.append((started[i] & (s.error != StreamError.NONE), stream_fault(s.error, bus)))
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
