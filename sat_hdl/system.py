@@ -1,7 +1,7 @@
 """The device: a program in memory drives buffers, array and stores. Wiring only."""
 
 from amaranth.hdl import Module, ResetInserter, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.config import Config
@@ -21,11 +21,17 @@ from sat_hdl.memory.axi_lite import AxiLiteBridge
 from sat_hdl.memory.read_port import ReadPort
 from sat_hdl.memory.write_port import WritePort
 
-__all__ = ["SatTop"]
+__all__ = ["SatTop", "unit_trace_layout"]
 
 #: Width of a CSR's address.
 _CSR_BITS = 9
 _ID_BITS = 4
+
+
+def unit_trace_layout() -> data.StructLayout:
+    """What a unit does in a cycle. ``busy`` and ``blocked``: what the counters count; ``waiting``: busy, and it waits for
+    memory; ``address``: of the RUN that it runs or ran last."""
+    return data.StructLayout({"busy": 1, "blocked": 1, "waiting": 1, "address": 32})
 
 
 class SatTop(wiring.Component):
@@ -36,24 +42,29 @@ class SatTop(wiring.Component):
     Arguments
     ---------
     config: everything; rows and cols are powers of two.
+    trace: whether there is a port that tells what every unit does, for profiles; it changes nothing else.
 
     Members
     -------
     m_axi: Out(Axi4Signature). Memory.
     s_axi: In(AxiLiteSignature). Registers.
     irq: Out(1). A program has ended, and interrupts are on.
+    trace: with ``trace`` alone: of each unit by name Out(unit_trace_layout); program: Out(1), one is running;
+        array_busy: Out(32), cycles in which the array took a weight, of the product that ended last.
     """
 
-    def __init__(self, config: Config):
-        self._config = config
+    def __init__(self, config: Config, *, trace: bool = False):
+        self._config, self._trace = config, trace
         self._datapath = Datapath(config)
-        super().__init__(
-            {
-                "m_axi": Out(Axi4Signature(data_bits=config.memory_bits, id_bits=_ID_BITS)),
-                "s_axi": In(AxiLiteSignature(address_bits=_CSR_BITS)),
-                "irq": Out(1),
-            }
-        )
+        ports = {
+            "m_axi": Out(Axi4Signature(data_bits=config.memory_bits, id_bits=_ID_BITS)),
+            "s_axi": In(AxiLiteSignature(address_bits=_CSR_BITS)),
+            "irq": Out(1),
+        }
+        if trace:
+            units = {name: Out(unit_trace_layout()) for name in UNITS}
+            ports["trace"] = Out(wiring.Signature({**units, "program": Out(1), "array_busy": Out(32)}))
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
@@ -170,7 +181,25 @@ class SatTop(wiring.Component):
             m.d.sync += wanted.eq(0)
 
         self._count(m, csr, frontend, queues, units, compute, overflow)
+        if self._trace:
+            self._watch(m, frontend, queues, units)
         return m
+
+    def _watch(self, m: Module, frontend: Frontend, queues: dict[str, UnitQueue], units):
+        """Drives ``trace``."""
+        m.d.comb += self.trace.program.eq(frontend.busy)
+        for name, unit in units.items():
+            told = getattr(self.trace, name)
+            m.d.comb += [
+                told.busy.eq(unit.busy & frontend.busy),
+                told.blocked.eq(queues[name].blocked & frontend.busy),
+                told.address.eq(unit.error_address),
+            ]
+            if name != "compute":  # which works on buffers alone
+                m.d.comb += told.waiting.eq(unit.waiting & frontend.busy)
+        compute = units["compute"]
+        with m.If(compute.reported):
+            m.d.sync += self.trace.array_busy.eq(compute.report.busy)
 
     def _count(
         self, m: Module, csr: CsrBlock, frontend: Frontend, queues, units, compute: ComputeUnit, overflow

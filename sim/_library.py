@@ -1,5 +1,5 @@
 """The compiled harness as ctypes sees it; the structures mirror those of harness.cpp, burst.hpp,
-csr.hpp and system.cpp."""
+csr.hpp, recorder.hpp and system.cpp."""
 
 import ctypes
 from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
@@ -22,6 +22,7 @@ __all__ = [
     "Stream",
     "Vector",
     "Wait",
+    "Watch",
     "load",
 ]
 
@@ -143,6 +144,10 @@ class Wait(ctypes.Structure):
     )
 
 
+class Watch(ctypes.Structure):
+    _fields_ = (("changes", c_uint64), ("counts", c_uint64), ("port", c_int32))
+
+
 _PROTOTYPES = {
     "sim_new": (c_void_p, []),
     "sim_delete": (None, [c_void_p]),
@@ -168,6 +173,8 @@ _PROTOTYPES = {
     "sim_system_counters": (None, [c_void_p, POINTER(Counters)]),
     "sim_system_open": (None, [c_void_p, POINTER(c_uint64)]),
     "sim_system_events": (c_void_p, [c_void_p, POINTER(c_uint64)]),
+    "sim_system_record": (None, [c_void_p, POINTER(Watch), c_uint32, c_uint64]),
+    "sim_system_changes": (c_void_p, [c_void_p, POINTER(c_uint64), POINTER(c_uint32)]),
     "sim_vectors": (
         c_uint32,
         [c_void_p, POINTER(Vector), c_uint32, POINTER(Vector), c_uint32, c_uint64, c_uint64],

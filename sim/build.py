@@ -51,7 +51,8 @@ _RUNTIME = """#include <cstdio>
 #: Compiled with each model; compiled once a machine; what both include.
 _HARNESS, _SYSTEM = Path(__file__).with_name("harness.cpp"), Path(__file__).with_name("system.cpp")
 _HEADERS = tuple(
-    Path(__file__).with_name(f"{name}.hpp") for name in ("design", "axi", "burst", "memory", "csr")
+    Path(__file__).with_name(f"{name}.hpp")
+    for name in ("design", "axi", "burst", "memory", "csr", "recorder")
 )
 _DEBIAN = {"g++": "g++", "make": "make", "perl": "perl"}
 

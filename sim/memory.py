@@ -7,7 +7,7 @@ with System(component, memory=MemoryConfig(size=1 << 20, read_latency=(1, 60))) 
 """
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 import numpy as np
@@ -15,11 +15,12 @@ from amaranth.lib import wiring
 
 from sat_hdl.sim import _library as lib
 from sat_hdl.sim._axi_ports import csr_table, has_port, memory_table
-from sat_hdl.sim.memory_config import CHANNELS, EVENT, ORDERS, MemoryConfig, MemoryCounters
+from sat_hdl.sim.memory_config import CHANGE, CHANNELS, EVENT, ORDERS, MemoryConfig, MemoryCounters
 from sat_hdl.sim.model import Model
 from sat_hdl.sim.run import ProtocolError, SimulationError, SimulationTimeout
 
 __all__ = [
+    "CHANGE",
     "CHANNELS",
     "EVENT",
     "MemoryConfig",
@@ -157,6 +158,34 @@ class System(Model):
         count = ctypes.c_uint64()
         address = self._lib.sim_system_events(self._system, ctypes.byref(count))
         return np.frombuffer(ctypes.string_at(address, count.value * EVENT.itemsize), EVENT)
+
+    def record(self, ports: Mapping[str, tuple[int, int]], *, limit: int = 1 << 24):
+        """Records changes of ports from the next cycle on, the first values included, in place of what was recorded.
+
+        Arguments
+        ---------
+        ports: by name of a port of at most 64 bits: a mask of the bits whose changes are recorded, and one of the bits
+            that are counted. limit: most changes to keep.
+        """
+        watches = []
+        for name, (changes, counts) in ports.items():
+            if self._port(name).width > 64:
+                raise ValueError(
+                    f"A port to record must have at most 64 bits; {name!r} has {self._port(name).width}"
+                )
+            watches.append(lib.Watch(changes, counts, self._numbers[name]))
+        self._lib.sim_system_record(self._system, (lib.Watch * len(watches))(*watches), len(watches), limit)
+
+    @property
+    def changes(self) -> np.ndarray:
+        """What was recorded, of dtype CHANGE (n,). Raises ValueError if it was more than the limit."""
+        count, full = ctypes.c_uint64(), ctypes.c_uint32()
+        address = self._lib.sim_system_changes(self._system, ctypes.byref(count), ctypes.byref(full))
+        if full.value:
+            raise ValueError(
+                f"Changes of ports must be at most {count.value} to be recorded, but there were more"
+            )
+        return np.frombuffer(ctypes.string_at(address, count.value * CHANGE.itemsize), CHANGE)
 
     def check_idle(self):
         """Raises :class:`ProtocolError` if a burst is under way, or if more data were sent than asked for."""

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["CHANNELS", "EVENT", "ORDERS", "MemoryConfig", "MemoryCounters"]
+__all__ = ["CHANGE", "CHANNELS", "EVENT", "ORDERS", "MemoryConfig", "MemoryCounters"]
 
 #: Channels of an AXI port, by their numbers in the log of events.
 CHANNELS = ("aw", "w", "b", "ar", "r")
 #: An event: an address was accepted (aw, ar), the last beat of data was (w, r), or the answer was (b).
 #: ``address`` and ``beats`` are the burst's.
 EVENT = np.dtype([("cycle", "u8"), ("address", "u8"), ("channel", "u4"), ("beats", "u4")])
+#: A change of a port that is recorded: the bits watched have ``value`` from ``cycle`` on; a counted bit was high in
+#: ``counted`` cycles since the change before. ``port``: its number among those recorded.
+CHANGE = np.dtype([("cycle", "u8"), ("value", "u8"), ("counted", "u8"), ("port", "u4")], align=True)
 #: Of answers; see MemoryConfig.
 ORDERS = ("fifo", "reorder", "interleave")
 

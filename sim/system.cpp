@@ -7,6 +7,7 @@
 #include "csr.hpp"
 #include "design.hpp"
 #include "memory.hpp"
+#include "recorder.hpp"
 
 namespace {
 
@@ -23,6 +24,7 @@ struct System {
     std::string memory_prefix, csr_prefix, text;
     std::unique_ptr<axi::Memory> memory;
     std::unique_ptr<axi::Csr> csr;
+    Recorder recorder;
 
     explicit System(Design& design) : design(design) {}
 
@@ -34,6 +36,7 @@ struct System {
         design.settle();
         if (memory) memory->watch();
         if (csr) csr->watch();
+        recorder.watch(cycle);
         look();
         design.rise();
         ++cycle;
@@ -136,4 +139,14 @@ API void sim_system_open(System* system, uint64_t* counts) {
 API const axi::Event* sim_system_events(System* system, uint64_t* count) {
     *count = system->memory->events.size();
     return system->memory->events.data();
+}
+// Begins to record changes of ports; with no watches, ends it.
+API void sim_system_record(System* system, const Watch* watches, uint32_t count, uint64_t limit) {
+    system->recorder.start(system->design, watches, count, limit);
+}
+// What was recorded; `full` says whether there was no room for more.
+API const Change* sim_system_changes(System* system, uint64_t* count, uint32_t* full) {
+    *count = system->recorder.changes.size();
+    *full = system->recorder.full();
+    return system->recorder.changes.data();
 }

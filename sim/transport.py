@@ -17,16 +17,19 @@ class SimTransport:
     config: of the device.
     memory: of its memory, which begins at address 0.
     design: text of a Verilog design to simulate in place of SatTop made anew.
+    trace: whether the device tells what its units do; see :mod:`~sat_hdl.sim.timeline`.
 
     Members
     -------
     system: the simulation.
     """
 
-    def __init__(self, config: Config, memory: MemoryConfig, *, design: str | None = None):
+    def __init__(
+        self, config: Config, memory: MemoryConfig, *, design: str | None = None, trace: bool = False
+    ):
         if memory.base != 0:
             raise ValueError(f"A device's memory must begin at address 0, not {memory.base!r}")
-        self.system = System(SatTop(config) if design is None else design, memory=memory)
+        self.system = System(SatTop(config, trace=trace) if design is None else design, memory=memory)
 
     def read(self, address: int, size: int) -> np.ndarray:
         self._check(address, size)

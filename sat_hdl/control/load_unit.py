@@ -29,6 +29,7 @@ class LoadUnit(wiring.Component):
         :class:`~sat_hdl.control.unit.UnitQueue`.
     error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
     halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
+    waiting: Out(1). Busy, and nothing comes from memory.
     start: Out(1), what: Out(scatter_layout), beats: Out(stream of read_beat_layout), loading, range_error:
         In(1): the scatter's.
     port: Out(ReadClientSignature).
@@ -47,6 +48,7 @@ class LoadUnit(wiring.Component):
                 "halt": In(1),
                 "busy": Out(1),
                 "on_memory": Out(1),
+                "waiting": Out(1),
                 "start": Out(1),
                 "what": Out(scatter_layout(config)),
                 "beats": Out(stream.Signature(read_beat_layout(config.memory_bits))),
@@ -70,6 +72,7 @@ class LoadUnit(wiring.Component):
         m.d.comb += [
             reader.halt.eq(self.halt),
             self.on_memory.eq(reader.busy),
+            self.waiting.eq(self.busy & reader.busy & ~reader.out.valid),
             reader.start.payload.descriptor.eq(Cat(self.values[i] for i in range(READ_WORDS))),
             self.what.target.as_value().eq(self.run.payload.action),
             self.what.take.eq(register("take")),

@@ -32,6 +32,7 @@ class StoreUnit(wiring.Component):
         :class:`~sat_hdl.control.unit.UnitQueue`.
     error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
     halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
+    waiting: Out(1). Busy, and memory takes nothing, or has not answered yet.
     start: Out(1), what: Out(gather_layout), beats: In(stream of memory_bits), storing, range_error: In(1):
         the gather's.
     port: Out(WriteClientSignature).
@@ -50,6 +51,7 @@ class StoreUnit(wiring.Component):
                 "halt": In(1),
                 "busy": Out(1),
                 "on_memory": Out(1),
+                "waiting": Out(1),
                 "start": Out(1),
                 "what": Out(gather_layout(config)),
                 "beats": In(stream.Signature(config.memory_bits)),
@@ -74,6 +76,7 @@ class StoreUnit(wiring.Component):
         m.d.comb += [
             writer.halt.eq(self.halt),
             self.on_memory.eq(writer.busy),
+            self.waiting.eq(self.busy & ~(beats.valid & beats.ready) & (beats.valid | ~self.storing)),
             writer.start.payload.eq(Cat(self.values[i] for i in range(WRITE_WORDS))),
             writer.start.valid.eq(self.start),
             self.what.form.as_value().eq(self.run.payload.action),

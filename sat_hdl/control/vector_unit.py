@@ -41,6 +41,7 @@ class VectorUnit(wiring.Component):
         :class:`~sat_hdl.control.unit.UnitQueue`.
     error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
     halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
+    waiting: Out(1). Busy, and its lanes miss an operand, memory takes no result, or has not answered yet.
     overflow: Out(1), for a cycle: an inf or a NaN was met by a command that looks for them.
     reads, writes: arrays of Out(ReadClientSignature), Out(WriteClientSignature).
     """
@@ -59,6 +60,7 @@ class VectorUnit(wiring.Component):
                 "halt": In(1),
                 "busy": Out(1),
                 "on_memory": Out(1),
+                "waiting": Out(1),
                 "overflow": Out(1),
                 "reads": Out(ReadClientSignature(data_bits=bits)).array(len(READERS)),
                 "writes": Out(WriteClientSignature(data_bits=bits)).array(len(WRITERS)),
@@ -159,8 +161,12 @@ class VectorUnit(wiring.Component):
         m.d.comb += start.eq(self.run.valid & self.run.ready)
 
         faults, finished = Signal(4), Signal(len(streams) + 2)
+        answered = finished[len(streams)]  # the lanes have done all
         done_now = Signal.like(finished)
         idle = Signal(range(PATIENCE + 1))
+        # Of a writer that is done, nothing is refused; of one that is not used, nothing is offered.
+        refused = [s.data.valid & ~s.data.ready for s in streams.values() if isinstance(s, AffineWriter)]
+        m.d.comb += self.waiting.eq(self.busy & (wuve.starved | Cat(refused).any() | (answered & ~self.done)))
         moves = [s.out.valid & s.out.ready for s in streams.values() if isinstance(s, AffineReader)]
         moves += [s.data.valid & s.data.ready for s in streams.values() if isinstance(s, AffineWriter)]
         m.d.comb += done_now.eq(

@@ -51,7 +51,7 @@ class Wuve(wiring.Component):
     x, y, z: In(streams of beat_layout). Only beats that the command needs are taken.
     out0, out1: Out(streams of beat_layout). What a run leaves of its last beat is +0.
     half: Out(stream of half_layout).
-    busy: Out(1). From taking a command to handing over its status.
+    busy: Out(1). From taking a command to handing over its status. starved: Out(1). The lanes miss an operand.
     """
 
     def __init__(self, *, lanes: int, data_bits: int, format: FloatFormat, target: str = "portable"):
@@ -76,6 +76,7 @@ class Wuve(wiring.Component):
                 **beats,
                 "half": Out(stream.Signature(half_layout(lanes, format.width))),
                 "busy": Out(1),
+                "starved": Out(1),
             }
         )
 
@@ -146,7 +147,11 @@ class Wuve(wiring.Component):
                 gather.wanted.eq(sequencer.valid & uses[name]),
                 gather.take.eq(advance & uses[name]),
             ]
-        m.d.comb += [advance.eq(complete & move), sequencer.take.eq(advance)]
+        m.d.comb += [
+            advance.eq(complete & move),
+            sequencer.take.eq(advance),
+            self.starved.eq(sequencer.valid & ~complete & move),
+        ]
         moving_layout = data.StructLayout({"token": token_layout(lanes), "pad": 1})
         moving, moving_valid = Cat(sequencer.token, gathers["x"].pad), advance
         waiting = Signal(self._lane.input_latency)
