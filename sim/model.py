@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 
 from sat_hdl.sim import _library as lib
 from sat_hdl.sim.build import build_library
+from sat_hdl.sim.late_reset import CYCLES, late_reset
 from sat_hdl.sim.run import SimulationError
 from sat_hdl.sim.verilog import emit
 
@@ -31,7 +32,11 @@ class Model:
     def __init__(
         self, design: wiring.Component | str, name: str = "top", *, extra_sources: Iterable[str] = ()
     ):
-        text = design if isinstance(design, str) else emit(design, name, extra_sources=extra_sources)
+        if isinstance(design, str):
+            text = design
+        else:
+            text = late_reset(emit(design, name, extra_sources=extra_sources), name)
+        self._settling = 0 if isinstance(design, str) else CYCLES
         self._lib = lib.load(build_library(text, name))
         self._model = self._lib.sim_new()
         rows = self._lib.sim_ports(self._model)
@@ -95,6 +100,7 @@ class Model:
         self._lib.sim_step(self._model, 2)
         if "rst" in self._ports:
             self.set("rst", 0)
+            self._lib.sim_step(self._model, self._settling)
         self._lib.sim_restart(self._model)
 
     def _check(self, status: int):
