@@ -10,7 +10,7 @@ from sat_hdl.compiler.layers import Add, AvgPool, Conv2d, Flatten, Linear, MaxPo
 from sat_hdl.compiler.memory_plan import Tensor
 from sat_hdl.compiler.placed import Placed, window_of
 from sat_hdl.compiler.products import Products
-from sat_hdl.compiler.program import Program
+from sat_hdl.compiler.program import Label, Program
 from sat_hdl.compiler.vectors import Vectors, Windowed
 from sat_hdl.config import ConfigError
 from sat_hdl.control.isa import RunFlag
@@ -57,14 +57,17 @@ class Backward:
         for node in reversed(nodes):
             if not node.differentiable:
                 continue
+            program.label = Label(node.name, "BP")
             dy = self._sum(vectors, node, sorted(arrived.pop(node.number), key=lambda pair: pair[0]))
             if self.placed.graph.needs_input_gradient(node):
                 dx = self._input_gradient(products, vectors, node, dy)
                 for number in node.inputs:
                     arrived[number].append((node.number, dx))
             if node.has_weights:
+                program.label = Label(node.name, "WU")
                 self._parameter_gradient(products, vectors, node, dy)
         for node in self.placed.graph.weighted:
+            program.label = Label(node.name, "update")
             self._update(vectors, node, nesterov)
         program.operations[0] = replace(program.operations[0], flags=(RunFlag.CLEAR_OVERFLOW,))
         return program

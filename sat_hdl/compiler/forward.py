@@ -6,7 +6,7 @@ from sat_hdl.compiler.layers import Add, AvgPool, Flatten, MaxPool, Relu
 from sat_hdl.compiler.memory_plan import Tensor
 from sat_hdl.compiler.placed import Placed, window_of
 from sat_hdl.compiler.products import Products
-from sat_hdl.compiler.program import Program
+from sat_hdl.compiler.program import Label, Program
 from sat_hdl.compiler.vectors import Vectors, Windowed
 
 __all__ = ["Forward", "window_walk"]
@@ -41,6 +41,7 @@ class Forward:
                     node.name, self.placed.outputs[node.inputs[0]], node.shape
                 )
                 continue
+            program.label = Label(node.name, "FF")
             relu = node.number in self.placed.fused
             to = self.placed.graph.nodes[self.placed.fused[node.number]] if relu else node
             wide = not node.consumers

@@ -9,6 +9,7 @@ from sat_hdl.compiler.forward import Forward
 from sat_hdl.compiler.graph import Graph
 from sat_hdl.compiler.memory_plan import Tensor
 from sat_hdl.compiler.placed import Placed
+from sat_hdl.compiler.program import Label
 from sat_hdl.config import Config
 
 __all__ = ["Step", "compile_step"]
@@ -25,6 +26,7 @@ class Step:
         copies "L.ff", "L.ff_indices", "L.bp", "L.bp_indices". "input" and "logits_gradient" are the host's to write,
         "logits" its to read.
     forward, backward: programs, uint8. forward_address, backward_address: where they go.
+    forward_labels, backward_labels: what each run of a program is for, in the order in which they are begun.
     parameters_end: where the parameters' addresses end, which are the same for every batch.
     size: bytes of memory, all told.
     """
@@ -33,8 +35,10 @@ class Step:
     tensors: dict[str, Tensor]
     forward: np.ndarray
     forward_address: int
+    forward_labels: list[Label]
     backward: np.ndarray
     backward_address: int
+    backward_labels: list[Label]
     parameters_end: int
     size: int
 
@@ -71,6 +75,7 @@ def compile_step(
     addresses = [memory.take(len(image)) for image in images]
     return Step(
         config=config, tensors=memory.tensors, forward=images[0], forward_address=addresses[0],
-        backward=images[1], backward_address=addresses[1], parameters_end=placed.parameters_end,
+        forward_labels=forward.labels, backward=images[1], backward_address=addresses[1],
+        backward_labels=backward.labels, parameters_end=placed.parameters_end,
         size=memory.next,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from sat_hdl.compiler.loops import Parameter, Run, instructions
 from sat_hdl.control.isa import UNITS, Instruction, Op, RunFlag, encode
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
 
-__all__ = ["OVERFLOW", "SEMAPHORE", "Operation", "Parameter", "Program", "descriptor_registers"]
+__all__ = ["OVERFLOW", "SEMAPHORE", "Label", "Operation", "Parameter", "Program", "descriptor_registers"]
 
 #: What an operation reads that may raise the overflow flag, and one writes that depends on it.
 OVERFLOW = "overflow flag"
@@ -25,6 +25,15 @@ SEMAPHORE = {
 }  # fmt: skip
 #: Whom to ask instead where there is no semaphore.
 _PROXY = {("load", "store"): "compute", ("load", "vector"): "store", ("compute", "vector"): "store"}
+
+
+@dataclass(frozen=True)
+class Label:
+    """What an operation is for: a layer by name, and a stage: FF (forward), BP (gradient of the input), WU (gradient
+    of the parameters) or update."""
+
+    layer: str
+    stage: str
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,22 @@ class _Region:
 
 class Program:
     """Operations in an order in which they could run one after the other; the units run as far ahead of it as what
-    they read and write lets them."""
+    they read and write lets them.
+
+    Members
+    -------
+    operations: in that order. labels: what each is for.
+    label: what those that are added from now on are for.
+    """
 
     def __init__(self):
         self.operations: list[Operation] = []
+        self.labels: list[Label] = []
+        self.label = Label("", "")
 
     def add(self, operation: Operation):
         self.operations.append(operation)
+        self.labels.append(self.label)
 
     def tokens(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """For each operation, the semaphores it waits for and those it signals.

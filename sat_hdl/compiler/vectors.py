@@ -14,7 +14,7 @@ from sat_hdl.control.isa import RunFlag
 from sat_hdl.memory.descriptor import Descriptor, Loop
 from sat_hdl.wuve.layouts import ENTRIES
 
-__all__ = ["SCALARS", "Vectors", "Windowed"]
+__all__ = ["SCALARS", "Vectors", "Windowed", "scalar_parameters"]
 
 #: What the host passes to a program, by the number of the parameter: binary32 bits.
 SCALARS = ("inv_scale", "weight_decay", "momentum", "learning_rate", "bias_decay")
@@ -28,6 +28,11 @@ _FACTOR = 4
 
 def _bits(value: float) -> int:
     return struct.unpack("<I", struct.pack("<f", value))[0]
+
+
+def scalar_parameters(**values: float) -> list[int]:
+    """The host parameters of an update, from number 0: a value for each of SCALARS."""
+    return [_bits(values[name]) for name in SCALARS]
 
 
 @dataclass(frozen=True, kw_only=True)
