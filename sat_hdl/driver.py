@@ -9,20 +9,16 @@ import numpy as np
 from sat_hdl.compiler.formats import Copy
 from sat_hdl.compiler.lower import Step
 from sat_hdl.compiler.memory_plan import Tensor
-from sat_hdl.compiler.vectors import SCALARS
+from sat_hdl.compiler.vectors import scalar_parameters
 from sat_hdl.control.csr import COUNTERS, address_of
 from sat_hdl.control.isa import UNITS, disassemble
 from sat_hdl.layouts import ErrorCode
 from sat_hdl.sim.golden.prune import Pruned
 
-__all__ = ["Accelerator", "Counters", "DeviceError", "Transport"]
+__all__ = ["Accelerator", "Counters", "DeviceError", "Fault", "Transport"]
 
 _START, _RESET, _CLEAR = 1, 2, 4
 _BUSY, _DONE, _FAILED, _OVERFLOW = 1, 2, 4, 8
-
-
-class DeviceError(RuntimeError):
-    """A program failed, or the device did not answer as it must. The text is for the user."""
 
 
 class Transport(Protocol):
@@ -55,6 +51,40 @@ class Counters:
 
     def __getitem__(self, name: str) -> int:
         return self.values[name]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a program failed.
+
+    Arguments
+    ---------
+    code: name of the :class:`~sat_hdl.layouts.ErrorCode`.
+    unit: that found it, or "front end".
+    address: of the instruction. instruction: what it says, or None if there is no memory at ``address``.
+    """
+
+    code: str
+    unit: str
+    address: int
+    instruction: str | None
+
+    def __str__(self) -> str:
+        where = "where there is no memory" if self.instruction is None else self.instruction
+        return f"The program failed with {self.code} in the {self.unit}, at {self.address:08x}: {where}"
+
+
+class DeviceError(RuntimeError):
+    """A program failed, or the device did not answer as it must. The text is for the user.
+
+    Members
+    -------
+    fault, counters: of a program that failed, else None.
+    """
+
+    def __init__(self, text: str, *, fault: Fault | None = None, counters: Counters | None = None):
+        super().__init__(text)
+        self.fault, self.counters = fault, counters
 
 
 class Accelerator:
@@ -141,12 +171,11 @@ class Accelerator:
     ) -> Counters:
         """Runs the backward program: from "logits_gradient" to new parameters, unless a gradient overflowed: then the
         counters say so, and the parameters stay."""
-        given = {
-            "inv_scale": inv_scale, "learning_rate": learning_rate, "momentum": momentum,
-            "weight_decay": weight_decay, "bias_decay": bias_decay,
-        }  # fmt: skip
-        scalars = np.array([given[name] for name in SCALARS], np.float32)
-        return self.run(self._loaded().backward_address, scalars.view(np.uint32).tolist())
+        scalars = scalar_parameters(
+            inv_scale=inv_scale, learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay,
+            bias_decay=bias_decay,
+        )  # fmt: skip
+        return self.run(self._loaded().backward_address, scalars)
 
     def _loaded(self) -> Step:
         if self._step is None:
@@ -183,29 +212,29 @@ class Accelerator:
             raise DeviceError(f"The device did not end its program: {error}") from None
         status = self._read("STATUS")
         self._write("CONTROL", _CLEAR)
-        if status & _FAILED or not status & _DONE:
-            raise DeviceError(self._fault())
-        names = [name for name, _ in COUNTERS]
         values = {
             name: self._read(f"{name.upper()}_LOW") | self._read(f"{name.upper()}_HIGH") << 32
-            for name in names
+            for name, _ in COUNTERS
         }
-        return Counters(values, bool(status & _OVERFLOW))
+        counters = Counters(values, bool(status & _OVERFLOW))
+        if status & _FAILED or not status & _DONE:
+            fault = self._fault()
+            raise DeviceError(str(fault), fault=fault, counters=counters)
+        return counters
 
-    def _fault(self) -> str:
+    def _fault(self) -> Fault:
         fault, address = self._read("FAULT"), self._read("FAULT_ADDRESS")
         try:
             code = ErrorCode(fault & 255).name
         except ValueError:
             code = f"error {fault & 255}"
         numbers = {unit.number: name for name, unit in UNITS.items()}
-        unit = numbers.get(fault >> 8, "front end")
         try:
             word = int(self.read_bytes(address, 8).view(np.uint64)[0])
-            text = next(disassemble([word], address))
+            text = next(disassemble([word])).partition("  ")[2]
         except (ValueError, IndexError):
-            text = f"{address:08x}, where there is no memory"
-        return f"The program failed with {code} in the {unit}, at {text}"
+            text = None
+        return Fault(code, numbers.get(fault >> 8, "front end"), address, text)
 
     def reset(self):
         """Ends whatever runs, and waits until the device is as new."""
