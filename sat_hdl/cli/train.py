@@ -60,9 +60,10 @@ def command(
     model: Annotated[
         str | None,
         typer.Option(
-            help="mlp, cnn, resnet or a TOML file of layers: every step runs on the whole device, driven by a "
-            "program in its memory. Without it: a perceptron, whose products and prunings alone do.",
-            metavar="NAME|FILE.toml",
+            help="mlp, cnn, resnet, a TOML file of layers, or a model or torch module in a Python file: every "
+            "step runs on the whole device, driven by a program in its memory. Without it: a perceptron, whose "
+            "products and prunings alone do.",
+            metavar="NAME|FILE.toml|FILE.py:NAME",
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 8,

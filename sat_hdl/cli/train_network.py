@@ -23,35 +23,38 @@ def train_model(
     folder: Path,
     show: Callable[[int, int, int], None],
 ) -> dict[str, Any]:
-    """Trains the model called ``name`` (or in a TOML file), fills ``folder``, returns the figures of the result.
+    """Trains the model called ``name`` (or in a TOML or Python file), fills ``folder``, returns the result's figures.
 
     ``settings``: of :class:`~sat_hdl.sim.golden.network_train.NetworkConfig`. ``show``: is told steps done, steps in
     all, and epochs.
     """
     from sat_hdl.compiler.graph import NETWORK_METHODS, build
-    from sat_hdl.compiler.models import model
+    from sat_hdl.compiler.imported import chosen_model
     from sat_hdl.plots import Run, overview
     from sat_hdl.sim.golden.data import load_digits, load_npz
     from sat_hdl.sim.golden.engine import GoldenEngine
     from sat_hdl.sim.golden.images import load_digit_images
-    from sat_hdl.sim.golden.network_train import NetworkConfig, train_network
+    from sat_hdl.sim.golden.network_train import NetworkConfig, NetworkTrainer, train_network
 
     if settings["method"] not in NETWORK_METHODS:
         raise ConfigError(
             f"--model trains by {', '.join(NETWORK_METHODS)}, not {settings['method']}; without --model there is a "
             "perceptron for the others."
         )
-    graph = build(model(name))
     training = NetworkConfig(**settings)
+    imported = chosen_model(name, training.seed)
+    graph = build(imported.model)
     # One scale for all pixels, where neighbouring pixels meet the same kernel.
     digits = load_digits if graph.input_shape[:2] == (1, 1) else load_digit_images
     data = digits() if source == "digits" else load_npz(source)
     engine = GoldenEngine(config.operand_format)
-    trainer = None
+    device = None
     if on_device:
         from sat_hdl.sim.device_train import DeviceTrainer
 
-        trainer = DeviceTrainer(graph, training, config)
+        device = DeviceTrainer(graph, training, config)
+    trainer = device or NetworkTrainer(graph, training, engine)
+    trainer.network.begin_with(imported.weights, imported.biases)
     losses: list[float] = []
 
     def progress(done: int, total: int, loss: float) -> None:
@@ -59,7 +62,7 @@ def train_model(
         show(done, total, training.epochs)
 
     outcome = train_network(graph, data, training, engine, progress, trainer=trainer)
-    mismatch = None if trainer is None else trainer.compare()
+    mismatch = None if device is None else device.compare()
     arrays = {}
     for part, values in (
         ("weight", outcome.weights),
@@ -81,9 +84,9 @@ def train_model(
     )
     overview(folder / "plot.png", Run(training.method, outcome.history, losses, None))
     cycles = counters = None
-    if trainer is not None:
-        counters = trainer.totals.counters
-        cycles = {program: trainer.totals.cycles(program) for program in counters}
+    if device is not None:
+        counters = device.totals.counters
+        cycles = {program: device.totals.cycles(program) for program in counters}
         cycles = {"total": sum(cycles.values()), **cycles}
     return {
         "accuracy": outcome.accuracy,
@@ -92,6 +95,6 @@ def train_model(
         "cycles": cycles,
         "counters": counters,
         "sparse_layers": {layer: {"ff": plan.ff, "bp": plan.bp} for layer, plan in outcome.plan.items()},
-        "bit_exact": None if trainer is None else mismatch is None,
+        "bit_exact": None if device is None else mismatch is None,
         "mismatch": mismatch,
     }

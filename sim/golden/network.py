@@ -10,6 +10,7 @@ ReLU included; the last layer's is not: the logits are binary32.
 | sdwp | W | N:M along Cout |
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -86,6 +87,17 @@ class Network:
             self.weights[node.name] = draw.astype(np.float32)
             if node.has_bias:
                 self.biases[node.name] = np.zeros(cout, np.float32)
+        self.refresh()
+
+    def begin_with(self, weights: Mapping[str, np.ndarray], biases: Mapping[str, np.ndarray]):
+        """Takes these weights and biases by layer name, float32, in place of those drawn; those not given stay."""
+        for own, given in ((self.weights, weights), (self.biases, biases)):
+            for name, values in given.items():
+                if name not in own or own[name].shape != values.shape:
+                    raise ValueError(
+                        f"Parameters of {name!r} must be of the network's shape, not {values.shape!r}"
+                    )
+                own[name] = values.astype(np.float32)
         self.refresh()
 
     def refresh(self):
