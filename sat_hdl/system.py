@@ -29,8 +29,8 @@ _ID_BITS = 4
 
 
 def unit_trace_layout() -> data.StructLayout:
-    """What a unit does in a cycle. ``busy`` and ``blocked``: what the counters count; ``waiting``: busy, and it waits for
-    memory; ``address``: of the RUN that it runs or ran last."""
+    """What a unit does in a cycle. ``busy`` and ``blocked``: what the counters count; ``waiting``: busy, and it waits
+    for memory; ``address``: of the RUN that it runs or ran last."""
     return data.StructLayout({"busy": 1, "blocked": 1, "waiting": 1, "address": 32})
 
 

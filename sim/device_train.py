@@ -17,10 +17,32 @@ from sat_hdl.sim.golden.prune import Pruned
 from sat_hdl.sim.memory import MemoryConfig
 from sat_hdl.sim.transport import SimTransport
 
-__all__ = ["PROGRAMS", "DeviceTrainer", "Totals"]
+__all__ = ["PROGRAMS", "DeviceTrainer", "Totals", "compiled_step", "parameters_of"]
 
 #: The two programs of a step.
 PROGRAMS = ("forward", "backward")
+
+
+def compiled_step(graph: Graph, config: NetworkConfig, device: Config, batch: int) -> Step:
+    """A step of training by ``config`` with ``batch`` samples."""
+    return compile_step(
+        graph, device, batch=batch, method=config.method, keep=config.keep, group=config.group,
+        nesterov=config.nesterov,
+    )  # fmt: skip
+
+
+def parameters_of(trainer: NetworkTrainer) -> dict[str, np.ndarray | Pruned]:
+    """All that a step leaves in memory, by the device's names, as the golden model of ``trainer`` has it."""
+    network = trainer.network
+    state: dict[str, np.ndarray | Pruned] = {}
+    for name in network.weights:
+        state |= {f"{name}.w": network.weights[name], f"{name}.v": trainer.weight_momentum[name]}
+        state[f"{name}.ff"] = network.ff[name]
+        if name in network.bp:
+            state[f"{name}.bp"] = network.bp[name]
+        if name in network.biases:
+            state |= {f"{name}.b": network.biases[name], f"{name}.bv": trainer.bias_momentum[name]}
+    return state
 
 
 @dataclass
@@ -74,11 +96,7 @@ class DeviceTrainer(NetworkTrainer):
 
     def _compiled(self, batch: int) -> Step:
         if batch not in self._steps:
-            config = self.config
-            self._steps[batch] = compile_step(
-                self._graph, self._device, batch=batch, method=config.method, keep=config.keep,
-                group=config.group, nesterov=config.nesterov,
-            )  # fmt: skip
+            self._steps[batch] = compiled_step(self._graph, self.config, self._device, batch)
         return self._steps[batch]
 
     def _ready(self, batch: int) -> Accelerator:
@@ -95,22 +113,9 @@ class DeviceTrainer(NetworkTrainer):
             accelerator.load(step, keep_parameters=not first)
             self._loaded = step
             if first:
-                for name, value in self._state().items():
+                for name, value in parameters_of(self).items():
                     accelerator.write(name, value)
         return accelerator
-
-    def _state(self) -> dict[str, np.ndarray | Pruned]:
-        """All that a step leaves in memory, by the device's names, as the golden model has it."""
-        network = self.network
-        state: dict[str, np.ndarray | Pruned] = {}
-        for name in network.weights:
-            state |= {f"{name}.w": network.weights[name], f"{name}.v": self.weight_momentum[name]}
-            state[f"{name}.ff"] = network.ff[name]
-            if name in network.bp:
-                state[f"{name}.bp"] = network.bp[name]
-            if name in network.biases:
-                state |= {f"{name}.b": network.biases[name], f"{name}.bv": self.bias_momentum[name]}
-        return state
 
     # --- a step -----------------------------------------------------------------------------------------
 
@@ -151,7 +156,7 @@ class DeviceTrainer(NetworkTrainer):
     def compare(self) -> str | None:
         """Compares all parameters, momentum and copies in the device's memory; returns :attr:`mismatch`."""
         if self._accelerator is not None:
-            for name, wanted in self._state().items():
+            for name, wanted in parameters_of(self).items():
                 found = self._accelerator.read(name)
                 if isinstance(wanted, Pruned):
                     self._compare(name, found, wanted.values)

@@ -164,8 +164,8 @@ class System(Model):
 
         Arguments
         ---------
-        ports: by name of a port of at most 64 bits: a mask of the bits whose changes are recorded, and one of the bits
-            that are counted. limit: most changes to keep.
+        ports: by name of a port of at most 64 bits: a mask of the bits whose changes are recorded, and one of the
+            bits that are counted. limit: most changes to keep.
         """
         watches = []
         for name, (changes, counts) in ports.items():

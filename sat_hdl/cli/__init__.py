@@ -19,7 +19,20 @@ from sat_hdl.cli.output import print_json
 __all__ = ["COMMANDS", "app", "main"]
 
 #: Every command: module ``sat_hdl.cli.<name>``, in the order of `sat-hdl --help`.
-COMMANDS = ("generate", "gemm", "prune", "train", "build", "boards", "synth", "isa", "disasm")
+COMMANDS = (
+    "generate",
+    "gemm",
+    "prune",
+    "train",
+    "compile",
+    "run",
+    "profile",
+    "build",
+    "boards",
+    "synth",
+    "isa",
+    "disasm",
+)
 
 
 def app() -> typer.Typer:

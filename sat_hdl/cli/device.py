@@ -1,0 +1,113 @@
+"""What `run`, `profile` and `compile` share: how the simulated memory behaves, and images made of models."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from sat_hdl.cli.operands import sparsity_of
+from sat_hdl.config import Config, ConfigError, require
+from sat_hdl.image import Image
+
+__all__ = [
+    "BatchOption", "LatencyOption", "LimitOption", "Method", "MethodOption", "SeedOption", "SparsityOption",
+    "StallOption", "checked_limit", "counter_rows", "memory_config", "model_image", "number",
+]  # fmt: skip
+
+#: Of memory that an image or a program may ask for: what 32-bit addresses reach.
+MOST_MEMORY = 1 << 32
+
+
+class Method(StrEnum):
+    """What is sparse, in which product."""
+
+    dense = "dense"
+    bdwp = "bdwp"
+    sdwp = "sdwp"
+
+
+MethodOption = Annotated[
+    Method, typer.Option("--method", help="bdwp: N:M weights in FF and BP; sdwp: in BP alone.")
+]
+SparsityOption = Annotated[
+    str, typer.Option("--sparsity", help="N:M; of no effect for `dense`.", metavar="N:M")
+]
+BatchOption = Annotated[int, typer.Option("--batch", help="Samples a step.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of weights, samples, and the memory's behaviour.")]
+LatencyOption = Annotated[
+    str,
+    typer.Option(
+        "--latency",
+        help="Cycles from a read's address, or a write's last data, to memory's answer; LOW:HIGH draws them.",
+        metavar="N|LOW:HIGH",
+    ),
+]
+StallOption = Annotated[
+    float, typer.Option("--stall", help="Probability per cycle that a channel of memory rests, 0 to below 1.")
+]
+LimitOption = Annotated[int, typer.Option("--limit", help="Cycles after which a program is ended as failed.")]
+
+
+def number(text: str, what: str) -> int:
+    """An integer, decimal or 0x…, that is not negative. ``what``: to begin the sentence with if it is none."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    require(value >= 0, f"{what} must be a number such as 4096 or 0x1000, not {text!r}.")
+    return value
+
+
+def memory_config(size: int, latency: str, stall: float, seed: int) -> Any:
+    """A :class:`~sat_hdl.sim.memory.MemoryConfig` of at least ``size`` bytes."""
+    from sat_hdl.sim.memory import MemoryConfig
+
+    require(0 < size <= MOST_MEMORY, f"A device addresses up to 4 GiB of memory, not {size} bytes.")
+    low, colon, high = latency.partition(":")
+    least = number(low, "--latency")
+    pair = (least, number(high, "--latency") if colon else least)
+    require(
+        1 <= pair[0] <= pair[1] < 1 << 16,
+        f"--latency must be 1 to 65535 cycles, the least first, not {latency!r}.",
+    )
+    require(0 <= stall < 1, f"--stall must be from 0 to below 1, not {stall:g}.")
+    return MemoryConfig(
+        size=-(-size // 4096) * 4096, read_latency=pair, write_latency=pair, stall=stall, seed=seed,
+        order="fifo" if stall == 0 and pair[0] == pair[1] else "interleave",
+    )  # fmt: skip
+
+
+def checked_limit(limit: int) -> int:
+    """``limit``, if the device's register takes it."""
+    require(1 <= limit < 1 << 32, f"--limit must be 1 to {(1 << 32) - 1} cycles, not {limit}.")
+    return limit
+
+
+def model_image(name: str, method: Method, sparsity: str, batch: int, seed: int, config: Config) -> Image:
+    """A training step of the model called ``name``, in a TOML file, or in a Python file."""
+    from sat_hdl.compiler.graph import build
+    from sat_hdl.compiler.imported import chosen_model
+    from sat_hdl.sim.golden.engine import GoldenEngine
+    from sat_hdl.sim.golden.network_train import NetworkConfig, NetworkTrainer
+    from sat_hdl.sim.step_image import step_image
+
+    pair = None if method is Method.dense else sparsity_of(sparsity, config, dense=True)
+    if pair is None and method is not Method.dense:
+        raise ConfigError(f"Method {method.value} needs N:M such as 2:8; a dense step is --method dense.")
+    keep, group = pair or (config.max_m, config.max_m)
+    settings = NetworkConfig(method=method.value, keep=keep, group=group, batch=batch, seed=seed)
+    imported = chosen_model(name, seed)
+    graph = build(imported.model)
+    trainer = NetworkTrainer(graph, settings, GoldenEngine(config.operand_format))
+    trainer.network.begin_with(imported.weights, imported.biases)
+    return step_image(graph, trainer, config, batch)
+
+
+def counter_rows(counters: dict[str, int]) -> list[tuple[str, str]]:
+    """Counters for a table: each with its share of the cycles, where it is one."""
+    cycles = counters["cycles"]
+    shares = {name for name in counters if name.endswith(("_busy", "_blocked", "_stalls", "_cycles"))}
+    return [
+        (name, f"{value:,}" + (f"  {100 * value / cycles:5.1f} %" if name in shares and cycles else ""))
+        for name, value in counters.items()
+    ]
