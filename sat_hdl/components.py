@@ -58,6 +58,7 @@ def _memory_port(config: Config) -> Mapping[str, Any]:
 COMPONENTS: dict[str, _Entry] = {
     "top": _Entry(module="sat_hdl.top", cls="SatCore", arguments=_whole),
     "system": _Entry(module="sat_hdl.system", cls="SatTop", arguments=_whole),
+    "system-wishbone": _Entry(module="sat_hdl.system_wishbone", cls="SatWishbone", arguments=_whole),
     "datapath": _Entry(module="sat_hdl.datapath", cls="Datapath", arguments=_whole),
     "product": _Entry(module="sat_hdl.top", cls="ProductCore", arguments=_whole),
     "control": _Entry(module="sat_hdl.control.control", cls="Control", arguments=_control),

@@ -15,18 +15,16 @@ def late_reset(verilog: str, top: str) -> str:
 
     Every register's next value hangs on the reset, so Verilator takes all of a design's logic for a function of its
     inputs and evaluates it anew before each edge and after: half a device's cycle. Behind a register none of it
-    is. A design without a clock or without ``rst`` is left as it is.
+    is. A design that has no clock or no ``rst``, or was not written by Yosys, is left as it is.
 
     Arguments
     ---------
     verilog: as Yosys writes it: a line a port. top: name of the outermost module, the first in the text.
     """
     start = re.search(rf"^module {re.escape(top)}\(.*?^endmodule$", verilog, re.MULTILINE | re.DOTALL)
-    if start is None:
-        raise ValueError(f"The design has no module {top!r}")
-    ports = _PORT.findall(start.group())
+    ports = _PORT.findall(start.group()) if start else []
     names = [name for _, _, name in ports]
-    if not {"clk", "rst"} <= set(names):
+    if start is None or not {"clk", "rst"} <= set(names):
         return verilog
     inner = f"{top}_reset_late"
     declared = [f"  {kind} wire {f'[{msb}:0] ' if msb else ''}{name}" for kind, msb, name in ports]

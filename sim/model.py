@@ -32,12 +32,10 @@ class Model:
     def __init__(
         self, design: wiring.Component | str, name: str = "top", *, extra_sources: Iterable[str] = ()
     ):
-        if isinstance(design, str):
-            text = design
-        else:
-            text = late_reset(emit(design, name, extra_sources=extra_sources), name)
-        self._settling = 0 if isinstance(design, str) else CYCLES
-        self._lib = lib.load(build_library(text, name))
+        text = design if isinstance(design, str) else emit(design, name, extra_sources=extra_sources)
+        late = late_reset(text, name)
+        self._settling = 0 if late == text else CYCLES
+        self._lib = lib.load(build_library(late, name))
         self._model = self._lib.sim_new()
         rows = self._lib.sim_ports(self._model)
         self._ports = {row.name.decode(): row for row in rows[: self._lib.sim_port_count(self._model)]}
