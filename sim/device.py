@@ -3,19 +3,15 @@
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from sat_hdl.compiler.product import Product, kept_length
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.layouts import ErrorCode, job_layout, prune_job_layout, report_layout
-from sat_hdl.sim.build import cached
 from sat_hdl.sim.fast import NONE, Simulation, SimulationError, Stall
-from sat_hdl.sim.models import ECP5
+from sat_hdl.sim.kept import kept_verilog
 from sat_hdl.sim.packing import pack_lanes, unpack_lanes, words_of
-from sat_hdl.sim.verilog import emit, source_digest
 from sat_hdl.sore.sore import Sore
 from sat_hdl.top import ProductCore
 
@@ -74,22 +70,11 @@ class Device:
 
     @cached_property
     def _core(self) -> Simulation:
-        return Simulation(self._verilog(ProductCore))
+        return Simulation(kept_verilog(lambda: ProductCore(self.config), "ProductCore", self.config))
 
     @cached_property
     def _sore(self) -> Simulation:
-        return Simulation(self._verilog(Sore))
-
-    def _verilog(self, block: type[ProductCore] | type[Sore]) -> str:
-        """Of a block with this configuration, kept in the cache: elaborating takes seconds."""
-
-        sources = [ECP5.read_text()] if self.config.target == "ecp5" else []
-
-        def make(folder: Path):
-            (folder / "top.v").write_text(emit(block(self.config), "top", extra_sources=sources))
-
-        key = [block.__name__, msgspec.json.encode(self.config).decode(), *sources, source_digest()]
-        return (cached("verilog", key, make) / "top.v").read_text()
+        return Simulation(kept_verilog(lambda: Sore(self.config), "Sore", self.config))
 
     def product(
         self,

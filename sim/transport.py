@@ -3,6 +3,7 @@
 import numpy as np
 
 from sat_hdl.config import Config
+from sat_hdl.sim.kept import kept_verilog
 from sat_hdl.sim.memory import MemoryConfig, SimulationTimeout, System
 from sat_hdl.system import SatTop
 
@@ -29,7 +30,10 @@ class SimTransport:
     ):
         if memory.base != 0:
             raise ValueError(f"A device's memory must begin at address 0, not {memory.base!r}")
-        self.system = System(SatTop(config, trace=trace) if design is None else design, memory=memory)
+        if design is None:
+            what = "SatTop with trace" if trace else "SatTop"
+            design = kept_verilog(lambda: SatTop(config, trace=trace), what, config)
+        self.system = System(design, memory=memory)
 
     def read(self, address: int, size: int) -> np.ndarray:
         self._check(address, size)
