@@ -235,6 +235,7 @@ class _Importer:
             else getattr(node.target, "__name__", str(node.target))
         )
         if target in _SIZES:
+            self._size(node, target)
             return
         kind = _FUNCTIONS.get(target)
         arguments, given = list(node.args[1:]), dict(node.kwargs)
@@ -277,6 +278,14 @@ class _Importer:
                 self._same(node)
             case _:
                 self._refuse(node, f"the function {target}")
+
+    def _size(self, node: Any, target: str):
+        """A node that asks for a tensor's sizes; what takes a part of a tensor looks like one."""
+        of_tensor = getattr(node.args[0], "name", None) in self._of
+        if target == "getattr" and node.args[1] != "shape":
+            self._refuse(node, f"the attribute {node.args[1]!r}")
+        if target == "getitem" and of_tensor:
+            self._refuse(node, "the function getitem")
 
     def _padding(self, node: Any, module: Any) -> Any:
         if module.padding == "valid":
