@@ -62,6 +62,14 @@ def load_python(path: Path, name: str, seed: int = 0) -> Imported:
         found = names.get(name)
         if callable(found) and not _is_module(found):
             found = found()
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise ConfigError(
+                f"{path} can't be run: {_where(error, path)}there is no module {error.name!r}."
+            ) from None
+        raise ConfigError(
+            f"{path} needs PyTorch, which is not installed: run `pip install torch`, or give a list of layers."
+        ) from None
     except Exception as error:
         raise ConfigError(
             f"{path} can't be run: {_where(error, path)}{type(error).__name__}: {error}"

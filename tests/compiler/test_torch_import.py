@@ -1,5 +1,7 @@
 """PyTorch modules as layer lists: the same network, the same weights, the same gradients; and what is refused."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -244,6 +246,18 @@ def test_a_file_with_a_module(tmp_path):
     path.write_text(source(body))
     with pytest.raises(ConfigError, match="`input_shape = "):
         load_python(path, "Net")
+
+
+def test_a_file_that_needs_torch(tmp_path, monkeypatch):
+    path = tmp_path / "net.py"
+    for name, sentence in (
+        ("torch", "needs PyTorch, .*: run `pip install torch`"),
+        ("t0rch", "no module 't0rch'"),
+    ):
+        monkeypatch.setitem(sys.modules, "torch", None)
+        path.write_text(f"import {name}\n")
+        with pytest.raises(ConfigError, match=sentence):
+            load_python(path, "net")
 
 
 LAYERS = """from sat_hdl.compiler.layers import Flatten, Linear, Model, Relu
