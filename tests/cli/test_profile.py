@@ -9,7 +9,8 @@ import pytest
 
 from sat_hdl.compiler.graph import build
 from sat_hdl.compiler.models import load_model
-from sat_hdl.control.isa import UNITS, Op, decode
+from sat_hdl.control.isa import UNITS
+from sat_hdl.control.walk import walk
 from sat_hdl.image import load_image
 from sat_hdl.sim.device_train import compiled_step
 from sat_hdl.sim.golden.network_train import NetworkConfig
@@ -132,14 +133,19 @@ def test_the_trace(profiled, image, small, tmp_path):
         }
         assert sum(map(len, runs.values())) == len(labels)
         for name, bars in runs.items():
-            for bar in bars:
-                instruction = decode(words[(int(bar["args"]["address"], 16) - program.address) // 8])
-                assert (instruction.op, instruction.unit) == (Op.RUN, name)
-                assert bar["args"]["instruction"].startswith(f"RUN {name}.{instruction.action}")
-        found = sorted(
-            f"{bar['args']['layer']} {bar['args']['stage']}" for bars in runs.values() for bar in bars
-        )
-        assert found == sorted(f"{label.layer} {label.stage}" for label in labels)
+            meant = [
+                (at, run, label)
+                for (at, run), label in zip(walk(words, program.address), labels)
+                if run.unit == name
+            ]
+            for bar, (at, run, label) in zip(bars, meant, strict=True):
+                told = bar["args"]
+                assert (told["address"], told["layer"], told["stage"]) == (
+                    f"{at:08x}",
+                    label.layer,
+                    label.stage,
+                )
+                assert told["instruction"].startswith(f"RUN {name}.{run.action}")
 
 
 def test_the_page(sat_hdl, small, tmp_path):
