@@ -15,12 +15,15 @@ from matplotlib.ticker import MaxNLocator
 
 __all__ = ["STAGE_NAMES", "Run", "accuracy", "cycles", "inline_svg", "loss", "overview"]
 
-#: Stages whose cycles make up the total, as people read them.
+#: Stages whose cycles make up the total, as people read them: of products that the host asks for, and the programs of
+#: a step on the device.
 STAGE_NAMES = {
     "ff": "forward (FF)",
     "bp": "backward (BP)",
     "wu": "weight gradient (WU)",
     "prune": "pruning",
+    "forward": "forward",
+    "backward": "backward and update",
 }
 #: Legible on white and on near-black alike, and told apart without colour vision.
 _COLOURS = ("#1f84c6", "#d9661f", "#12946e", "#b86a98")
@@ -80,10 +83,11 @@ def accuracy(ax: Axes, runs: Sequence[Run]) -> None:
 def cycles(ax: Axes, runs: Sequence[Run]) -> None:
     """Cycles of each stage, one bar a run. Runs without cycles are left out."""
     counted = [run for run in runs if run.cycles is not None]
+    stages = [stage for stage in STAGE_NAMES if any(stage in (run.cycles or ()) for run in counted)]
     height = 0.8 / max(1, len(counted))
     for number, run in enumerate(counted):
         assert run.cycles is not None
-        values = [run.cycles[stage] for stage in STAGE_NAMES]
+        values = [run.cycles.get(stage, 0) for stage in stages]
         offset = (number - (len(counted) - 1) / 2) * height
         bars = ax.barh(
             [y + offset for y in range(len(values))],
@@ -93,7 +97,7 @@ def cycles(ax: Axes, runs: Sequence[Run]) -> None:
             label=run.name,
         )
         ax.bar_label(bars, [_short(value) for value in values], padding=3, fontsize=8)
-    ax.set_yticks(range(len(STAGE_NAMES)), list(STAGE_NAMES.values()))
+    ax.set_yticks(range(len(stages)), [STAGE_NAMES[stage] for stage in stages])
     ax.invert_yaxis()
     ax.margins(x=0.15)
     ax.xaxis.set_major_formatter(lambda value, _: _short(value))

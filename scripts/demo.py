@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo_report import STAGES, TOTAL, Results, render, speedup
+from demo_report import PROGRAMS, TOTAL, Results, render, speedup
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +29,7 @@ from sat_hdl.cli.output import atomic_file
 from sat_hdl.config import ConfigError
 
 BOARD = "ulx3s-85f"
+MODEL = Path(__file__).parent / "demo_model.toml"
 
 
 class DemoError(Exception):
@@ -121,11 +122,10 @@ class Runner:
 def plan(options: argparse.Namespace) -> list[Step]:
     """Every step, the longest first among those that run side by side."""
     folder = options.output
-    common = ["train", "--data", "digits", "--hidden", options.hidden, "--batch", str(options.batch)]
-    common += ["--epochs", str(options.epochs), "--lr", "0.1", "--preset", options.preset]
-    steps = [
-        Step("verilog", "Verilog", ["generate", "--preset", options.preset, "-o", str(folder / "verilog")])
-    ]
+    device = ["--preset", options.preset]
+    model = ["--model", str(options.model), "--batch", str(options.batch)]
+    verilog = ["generate", "--component", "system", *device, "-o", str(folder / "verilog")]
+    steps = [Step("verilog", "Verilog", verilog)]
     if not options.no_bitstream:
         steps.append(
             # One seed and the quick placer: the array is well above the board's clock.
@@ -145,10 +145,23 @@ def plan(options: argparse.Namespace) -> list[Step]:
                 ],
             )
         )
-    dense, sparse = str(folder / "dense"), str(folder / "bdwp")
-    steps.append(Step("dense", "Dense training", [*common, "--method", "dense", "-o", dense]))
-    bdwp = [*common, "--method", "bdwp", "--sparsity", "2:8", "-o", sparse]
-    steps.append(Step("bdwp", "BDWP training", bdwp))
+    training = [
+        "train",
+        "--data",
+        "digits",
+        *model,
+        "--epochs",
+        str(options.epochs),
+        "--lr",
+        str(options.lr),
+        *device,
+    ]
+    methods = {"dense": ["--method", "dense"], "bdwp": ["--method", "bdwp", "--sparsity", "2:8"]}
+    for key, how in methods.items():
+        steps.append(Step(key, f"{key} training", [*training, *how, "-o", str(folder / key)]))
+    for key, how in methods.items():
+        page = ["--html", str(folder / f"timeline_{key}.html")]
+        steps.append(Step(f"{key}_profile", f"{key} profile", ["profile", *model, *how, *device, *page]))
     return steps
 
 
@@ -172,13 +185,12 @@ def run_all(steps: list[Step], runner: Runner, jobs: int = 2) -> dict[str, dict[
 
 def summary(results: Results) -> Table:
     """For the terminal."""
-    table = Table(title="Cycles of the simulated array", title_justify="left")
-    for column in ("stage", "dense", "BDWP 2:8", "speedup"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
-    for stage, name in (STAGES | TOTAL).items():
-        dense, bdwp = (run["cycles"][stage] for run in (results.dense, results.bdwp))
-        ratio = speedup(results, stage)
-        table.add_row(name, f"{dense:,}", f"{bdwp:,}", "" if ratio is None else f"{ratio:.2f} ×")
+    table = Table(title="Cycles of the simulated device", title_justify="left")
+    for column in ("program", "dense", "BDWP 2:8", "speedup"):
+        table.add_column(column, justify="left" if column == "program" else "right")
+    for program, name in (PROGRAMS | TOTAL).items():
+        dense, bdwp = (run["cycles"][program] for run in (results.dense, results.bdwp))
+        table.add_row(name, f"{dense:,}", f"{bdwp:,}", f"{speedup(results, program):.2f} ×")
     return table
 
 
@@ -188,9 +200,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("-o", "--output", type=Path, default=Path("build/demo"), help="folder for all of it")
     made.add_argument("--preset", default="default", help="hardware that is simulated")
-    made.add_argument("--hidden", default="128,128", help="widths of the hidden layers")
+    made.add_argument("--model", default=MODEL, help="network: a name or a file, as `sat-hdl train` takes it")
     made.add_argument("--epochs", type=int, default=4)
     made.add_argument("--batch", type=int, default=64)
+    made.add_argument("--lr", type=float, default=0.1)
     made.add_argument("--no-bitstream", action="store_true", help="leave the bitstream out")
     return made
 

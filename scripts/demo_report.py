@@ -11,10 +11,18 @@ from markupsafe import Markup
 
 from sat_hdl import plots
 
-__all__ = ["STAGES", "TOTAL", "Results", "render", "speedup"]
+__all__ = ["PROGRAMS", "TOTAL", "Results", "render", "speedup"]
 
-STAGES = plots.STAGE_NAMES
+#: The programs of a step, and both.
+PROGRAMS = {name: plots.STAGE_NAMES[name] for name in ("forward", "backward")}
 TOTAL = {"total": "in all"}
+#: Stages of a step, and the unit that works on each.
+STAGES = {
+    "FF": ("forward products (FF)", "compute"),
+    "BP": ("gradients of activations (BP)", "compute"),
+    "WU": ("gradients of weights (WU)", "compute"),
+    "update": ("update and both pruned copies", "vector"),
+}
 _TEMPLATE = Path(__file__).parent / "demo_report.html"
 
 
@@ -25,7 +33,8 @@ class Results:
     Arguments
     ---------
     folder: of the steps' files.
-    made: object of each step by its key: verilog, dense, bdwp, and bitstream unless left out.
+    made: object of each step by its key: verilog, dense, bdwp, dense_profile, bdwp_profile, and bitstream unless left
+        out.
     commands: command line by the step's title. seconds: how long it took.
     """
 
@@ -47,10 +56,9 @@ class Results:
         return self.made.get("bitstream")
 
 
-def speedup(results: Results, stage: str) -> float | None:
-    """Dense cycles over BDWP's, or None where dense training has no such stage."""
-    dense, bdwp = (run["cycles"][stage] for run in (results.dense, results.bdwp))
-    return dense / bdwp if dense and bdwp else None
+def speedup(results: Results, stage: str) -> float:
+    """Dense cycles over BDWP's of the whole training."""
+    return results.dense["cycles"][stage] / results.bdwp["cycles"][stage]
 
 
 def render(results: Results) -> str:
@@ -59,8 +67,8 @@ def render(results: Results) -> str:
     pictures = [
         (
             plots.cycles,
-            "Bars of the cycles that each stage of training took, dense and BDWP 2:8; the figures are in the table.",
-            "Cycles of the array and the pruner over all steps of training.",
+            "Bars of the cycles that each program took, dense and BDWP 2:8; the figures are in the table.",
+            "Cycles of the device over all steps of training.",
         ),
         (
             plots.accuracy,
@@ -76,15 +84,17 @@ def render(results: Results) -> str:
     rows = [
         {
             "name": name,
-            "total": stage in TOTAL,
-            "dense": results.dense["cycles"][stage],
-            "bdwp": results.bdwp["cycles"][stage],
-            "speedup": speedup(results, stage),
-            "macs": _macs(results, stage),
-            "utilization": [run["utilization"].get(stage) for run in (results.dense, results.bdwp)],
+            "total": program in TOTAL,
+            "dense": results.dense["cycles"][program],
+            "bdwp": results.bdwp["cycles"][program],
+            "speedup": speedup(results, program),
         }
-        for stage, name in (STAGES | TOTAL).items()
+        for program, name in (PROGRAMS | TOTAL).items()
     ]
+    stages = []
+    for stage, (name, unit) in STAGES.items():
+        dense, bdwp = (_worked(results.made[f"{key}_profile"], stage, unit) for key in ("dense", "bdwp"))
+        stages.append({"name": name, "dense": dense, "bdwp": bdwp, "speedup": dense / bdwp})
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
@@ -93,7 +103,10 @@ def render(results: Results) -> str:
         bdwp=results.bdwp,
         chip=results.bitstream,
         verilog=results.made["verilog"]["manifest"],
+        model=Path(str(results.bdwp["model"])).name,
+        timeline=results.made["bdwp_profile"]["html"],
         rows=rows,
+        stages=stages,
         overall=speedup(results, "total"),
         exact=results.dense["bit_exact"] and results.bdwp["bit_exact"],
         plots=[
@@ -110,11 +123,7 @@ def _run(results: Results, key: str, name: str) -> plots.Run:
     return plots.Run(name, history["epochs"], history["step_loss"], results.made[key]["cycles"])
 
 
-def _macs(results: Results, stage: str) -> float | None:
-    """BDWP's multiply-accumulates as a share of dense training's."""
-    done = [run["macs"] for run in (results.dense, results.bdwp)]
-    if stage in TOTAL:
-        dense, bdwp = (sum(macs[name] for name in ("ff", "bp", "wu")) for macs in done)
-    else:
-        dense, bdwp = (macs.get(stage, 0) for macs in done)
-    return bdwp / dense if dense else None
+def _worked(profile: dict[str, Any], stage: str, unit: str) -> int:
+    """Cycles that ``unit`` worked for ``stage`` in a step."""
+    layers = [layer for program in profile["programs"] for layer in program["layers"]]
+    return sum(layer["busy"][unit] for layer in layers if layer["stage"] == stage)

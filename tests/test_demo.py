@@ -15,9 +15,18 @@ import pytest
 
 from sat_hdl import cli
 
-from .fake_device import FakeDevice
-
 SCRIPTS = Path(__file__).parent.parent / "scripts"
+#: A network of few cycles.
+MODEL = """input = [64]
+[[layers]]
+kind = "linear"
+out = 8
+[[layers]]
+kind = "relu"
+[[layers]]
+kind = "linear"
+out = 10
+"""
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +76,13 @@ def in_process(step):
 @pytest.fixture(scope="module")
 def results(demo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    words = ["-o", str(folder), "--hidden", "16,16", "--epochs", "2", "--batch", "256", "--preset", "tiny"]
+    (folder / "net.toml").write_text(MODEL)
+    words = ["-o", str(folder), "--model", str(folder / "net.toml"), "--epochs", "2", "--batch", "256"]
+    words += ["--preset", "tiny"]
     options = demo.parser().parse_args(words)
     steps = {step.key: step for step in demo.plan(options)}
-    assert list(steps) == ["verilog", "bitstream", "dense", "bdwp"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sat_hdl.sim.device.Device", FakeDevice)
-        made = {key: in_process(step) for key, step in steps.items() if key != "bitstream"}
+    assert list(steps) == ["verilog", "bitstream", "dense", "bdwp", "dense_profile", "bdwp_profile"]
+    made = {key: in_process(step) for key, step in steps.items() if key != "bitstream"}
     made["bitstream"] = {
         "board": "<board>", "bitstream": "board.bit", "fmax_mhz": 91.25, "clock_mhz": 80.0, "lut4": 12345,
         "ff": 6789, "dsp": 16, "bram": 3, "target": "ecp5-85f-6", "config": {"rows": 4, "cols": 4},
@@ -87,10 +96,12 @@ def test_report(demo, results):
     page = demo.render(results)
     assert page == demo.render(results)
     cycles = {key: results.made[key]["cycles"] for key in ("dense", "bdwp")}
-    for stage in ("ff", "bp", "wu", "total"):
-        dense, bdwp = cycles["dense"][stage], cycles["bdwp"][stage]
+    for program in ("forward", "backward", "total"):
+        dense, bdwp = cycles["dense"][program], cycles["bdwp"][program]
         assert f"<td>{dense:,}</td><td>{bdwp:,}</td><td>{dense / bdwp:.2f} ×</td>" in page
-    assert f"<td>0</td><td>{cycles['bdwp']['prune']:,}</td><td>–</td>" in page
+    profiles = [results.made[f"{key}_profile"]["programs"][0]["layers"] for key in ("dense", "bdwp")]
+    dense, bdwp = (sum(layer["busy"]["compute"] for layer in layers) for layers in profiles)
+    assert f"(FF)</th><td>{dense:,}</td><td>{bdwp:,}</td><td>{dense / bdwp:.2f} ×</td>" in page
     for figure in ("12,345", "6,789", "91.2", "board.bit"):
         assert figure in page
     assert f"{100 * results.bdwp['accuracy']:.1f} %" in page
@@ -161,7 +172,9 @@ def test_a_failure_is_the_demos(demo, python, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_in_earnest(tmp_path):
-    words = ["--preset", "tiny", "--hidden", "16,16", "--epochs", "1", "--batch", "256", "--no-bitstream"]
+    (tmp_path / "net.toml").write_text(MODEL)
+    words = ["--preset", "tiny", "--model", str(tmp_path / "net.toml"), "--epochs", "1", "--batch", "256"]
+    words.append("--no-bitstream")
     command = [sys.executable, str(SCRIPTS / "demo.py"), "-o", str(tmp_path / "out"), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

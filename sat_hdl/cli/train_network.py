@@ -82,12 +82,12 @@ def train_model(
             "hardware": msgspec.to_builtins(config),
         },
     )
-    overview(folder / "plot.png", Run(training.method, outcome.history, losses, None))
     cycles = counters = None
     if device is not None:
         counters = device.totals.counters
         cycles = {program: device.totals.cycles(program) for program in counters}
         cycles = {"total": sum(cycles.values()), **cycles}
+    overview(folder / "plot.png", Run(training.method, outcome.history, losses, cycles))
     return {
         "accuracy": outcome.accuracy,
         "loss": outcome.history[-1]["loss"],
