@@ -35,7 +35,11 @@ class EmulatedVectors:
     def _vector(self, action: str, registers: Registers):
         flags = registers["flags"]
         wide_x, wide_y, wide_out, has_relu, scales = (flags >> i & 1 for i in range(5))
-        count, run = registers["count"], registers["run"] or registers["count"]
+        if action == "maxpool":
+            wide_x = 0
+        windowed = action in ("maxpool", "sum", "select_sum")
+        count = registers["count"]
+        run = registers["run"] or registers["chunk" if windowed else "count"]
         bits = np.array([registers[f"scalar{i}"] for i in range(8)], np.uint32)
         scalars = bits.view(np.float32)
         name = self.config.operand_format
@@ -43,7 +47,8 @@ class EmulatedVectors:
         def read(prefix: str, wide: int) -> tuple[np.ndarray, np.ndarray]:
             """Elements, as they are, and whether they are padding."""
             descriptor = self._descriptor("vector", registers, prefix)
-            rows = descriptor.read(self.memory).view(np.uint32 if wide else np.uint16)
+            fill = registers["x_fill"] if prefix == "x_" else 0
+            rows = descriptor.read(self.memory, fill=fill).view(np.uint32 if wide else np.uint16)
             assert len(rows) * run == count and rows.shape[1] >= run, (
                 f"{descriptor} is not {count} in runs of {run}"
             )
@@ -59,7 +64,9 @@ class EmulatedVectors:
             self._write(self._descriptor("vector", registers, prefix, writes=True), out)
 
         if action == "sgd":
-            gradient, w, v = (floats(read(prefix, 1)[0], 1) for prefix in ("x_", "y_", "z_"))
+            x, padding = read("x_", 1)
+            gradient, w, v = floats(x, 1), *(floats(read(prefix, 1)[0], 1) for prefix in ("y_", "z_"))
+            self._check(flags, gradient, padding)
             new, momentum = sgd_momentum(
                 w, v, gradient, inv_scale=float(scalars[0]), weight_decay=float(scalars[1]),
                 momentum=float(scalars[2]), lr=float(scalars[3]), nesterov=bool(flags >> 8 & 1),
@@ -70,8 +77,7 @@ class EmulatedVectors:
             return
         x, padding = read("x_", wide_x)
         x = floats(x, wide_x)
-        if flags >> 9 & 1:
-            self.overflow |= not np.isfinite(x).all()
+        self._check(flags, x, padding)
         scalar = scalars[flags >> 5 & 7]
         with np.errstate(all="ignore"):
             match action:
@@ -95,9 +101,15 @@ class EmulatedVectors:
                     base, inner = registers["want"] & 0xFFFF, registers["want"] >> 16
                     step, outer = registers["want_step"] & 0xFFFF, registers["want_step"] >> 16
                     i = np.arange(y.shape[1])
+                    inner = inner or 1 << 16
                     want = (base + i // inner * outer + i % inner * step) % (1 << 16)
                     chosen = np.where(y == want[:, None], self._chunks(registers, x), np.float32(0))
                     write("out0_", _chain(chosen), wide_out)
+
+    def _check(self, flags: int, x: np.ndarray, padding: np.ndarray):
+        """Raises the flag, if the command looks for what raises it."""
+        if flags >> 9 & 1:
+            self.overflow |= not np.isfinite(x[~padding]).all()
 
     def _chunks(self, registers: Registers, x: np.ndarray) -> np.ndarray:
         """(windows, chunks of a window, elements of a chunk)."""
@@ -108,13 +120,14 @@ class EmulatedVectors:
     def _largest(
         self, registers: Registers, x: np.ndarray, padding: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Of a window of nothing but padding: what the first chunk is padded with, and its number."""
         x, padding = self._chunks(registers, x), self._chunks(registers, padding)
-        best, where = np.zeros_like(x[:, 0]), np.full(x[:, 0].shape, -1)
+        best, where = x[:, 0], np.full(x[:, 0].shape, -1)
         for i in range(x.shape[1]):
             better = (where < 0) | (x[:, i] > best) | (np.isnan(x[:, i]) & ~np.isnan(best))
             better &= ~padding[:, i]
             best, where = np.where(better, x[:, i], best), np.where(better, i, where)
-        return best, where.astype(np.uint16)
+        return best, np.maximum(where, 0).astype(np.uint16)
 
     def _copies(self, registers: Registers, weights: np.ndarray):
         """The copies of new weights, block by block."""

@@ -1,0 +1,1 @@
+"""Random programs for the device, good ones and damaged ones."""
