@@ -31,7 +31,8 @@ class ErrorCode(enum.Enum, shape=4):
     BAD_KEEP = 3
     #: A word past the end of an on-chip buffer.
     OUT_OF_RANGE = 4
-    #: An address, stride or run that is no multiple of the memory's width, or a run or count of 0.
+    #: An address, stride or run that is no multiple of the memory's width, or a run or count of 0; or a program whose
+    #: address is no multiple of 8.
     MISALIGNED = 5
     #: Memory answered a read with SLVERR or DECERR.
     READ_ERROR = 6

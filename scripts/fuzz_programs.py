@@ -1,5 +1,5 @@
-"""Runs random programs on the simulated device: good ones must leave the memory that the emulator leaves, damaged ones
-must end in time, break no rule of the bus, and leave a device that a reset mends."""
+"""Runs random programs on the simulated device: good ones must leave the memory that the emulator leaves, damaged
+ones must end in time, break no rule of the bus, and leave a device that a reset mends."""
 
 import sys
 import time

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sat_hdl.control.csr import address_of
-from sat_hdl.control.isa import UNITS, Op
+from sat_hdl.control.isa import UNITS, Op, RunFlag
 from sat_hdl.layouts import ErrorCode
-from sat_hdl.memory.descriptor import Descriptor
+from sat_hdl.memory.descriptor import Descriptor, Loop
 from sat_hdl.sim.golden.product import matmul
 from sat_hdl.sim.memory import MemoryConfig
 
@@ -273,8 +273,6 @@ def test_a_reset_at_any_time(system, after):
 
 def test_the_overflow_flag_skips_a_run(system):
     """CHECK raises the flag; a run that says `unless overflow` then does nothing, and another clears it."""
-    from sat_hdl.control.isa import RunFlag
-
     for value, copied in ((1.0, True), (np.inf, False), (np.nan, False)):
         system.memory[0x5000:0x5040] = np.full(16, value, np.float32).view(np.uint8)
         system.memory[0x6000:0x6040] = 0
@@ -289,6 +287,62 @@ def test_the_overflow_flag_skips_a_run(system):
         status = run(system, code.words)
         assert status & 0b1111 == GOOD | (0 if copied else 0b1000)
         assert system.memory[0x6000:0x6040].any() == copied
+
+
+def test_a_run_that_clears_the_flag_is_not_skipped_by_it(system):
+    """Both flags on one run: the overflow flag is cleared first."""
+    system.memory[0x5000:0x5040] = np.full(16, np.inf, np.float32).view(np.uint8)
+    system.memory[0x6000:0x6040] = 0
+    code = Code()
+    code.descriptor("vector", Descriptor(base=0x5000, run=64), "x_")
+    code.descriptor("vector", Descriptor(base=0x6000, run=64), "out0_")
+    code.set("vector", flags=0b101 | 1 << 9, count=16, run=0)
+    code.add(Op.RUN, "vector", action="check")
+    code.set("vector", flags=0b101)
+    code.add(Op.RUN, "vector", action="convert", flags=(RunFlag.UNLESS_OVERFLOW, RunFlag.CLEAR_OVERFLOW))
+    code.add(Op.HALT)
+    assert run(system, code.words) & 0b1111 == GOOD
+    assert (system.memory[0x6000:0x6040] == system.memory[0x5000:0x5040]).all()
+
+
+def test_a_vector_command_waits_for_memory_however_long(system):
+    """Answers to many short writes, one after another, come long after the lanes are done: that is no bad shape."""
+    system.configure(MemoryConfig(size=SIZE, write_latency=500, outstanding=1))
+    system.memory[0x5000 : 0x5000 + 8 * 60] = 7
+    code = Code()
+    code.descriptor("vector", Descriptor(base=0x5000, run=8, loops=[Loop(count=60, stride=8)]), "x_")
+    code.descriptor("vector", Descriptor(base=0x6000, run=8, loops=[Loop(count=60, stride=16)]), "out0_")
+    code.set("vector", flags=0b101, count=120, run=2)
+    code.add(Op.RUN, "vector", action="convert")
+    code.add(Op.HALT)
+    assert run(system, code.words) & 0b1111 == GOOD
+    assert (system.memory[0x6000 : 0x6000 + 16 * 60].reshape(-1, 16)[:, :8] == 7).all()
+
+
+def test_a_vector_command_with_too_few_elements_in_slow_memory(system):
+    """Nothing more is to come from memory: it ends, though memory is slow."""
+    system.configure(MemoryConfig(size=SIZE, read_latency=500, write_latency=500))
+    code = Code()
+    code.descriptor("vector", Descriptor(base=0x5000, run=64), "x_")
+    code.descriptor("vector", Descriptor(base=0x6000, run=128), "out0_")
+    code.set("vector", flags=0b101, count=32, run=0)
+    number = code.add(Op.RUN, "vector", action="convert")
+    code.add(Op.HALT)
+    expect(system, code.words, ErrorCode.BAD_SHAPE, "vector", number)
+
+
+@pytest.mark.parametrize("by", range(1, 8))
+def test_a_misaligned_program(system, by):
+    words = product(M, K, N).words
+    image = np.array(words, np.uint64).view(np.uint8)
+    system.memory[PROGRAM : PROGRAM + len(image)] = image
+    for name, value in (("PROGRAM", PROGRAM + by), ("CONTROL", 1)):
+        system.csr_write(address_of(name), value)
+    system.run_until_csr(address_of("STATUS"), FAILED, mask=7, limit=1_000)
+    assert read(system, "FAULT") == ErrorCode.MISALIGNED.value
+    assert read(system, "FAULT_ADDRESS") == PROGRAM + by
+    soft_reset(system)
+    check_good(system)
 
 
 def test_counters(system):

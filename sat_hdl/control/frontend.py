@@ -29,7 +29,7 @@ class Frontend(wiring.Component):
 
     Members
     -------
-    start: In(1), program: In(32). limit: In(32): cycles that a program may take, 0: any number.
+    start: In(1), program: In(32): a multiple of 8, else MISALIGNED. limit: In(32): cycles that a program may take, 0: any number.
     jump, target: Out; instructions: In(stream): of :class:`~sat_hdl.control.fetch.Fetch`.
     parameters: In(32 each).
     entries: Out(entry_layout), entry_valid: Out(units), entry_ready: In(units): to the units' queues.
@@ -130,9 +130,16 @@ class Frontend(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.comb += [self.jump.eq(1), self.target.eq(self.program)]
                     m.d.sync += [self.done.eq(0), self.cycles.eq(0), depth.eq(0), stuck.eq(0)]
-                    m.next = "FETCH"
+                    with m.If(self.program[:3].any()):
+                        m.d.sync += address.eq(self.program)
+                        m.next = "MISPLACED"
+                    with m.Else():
+                        m.d.comb += [self.jump.eq(1), self.target.eq(self.program)]
+                        m.next = "FETCH"
+            with m.State("MISPLACED"):
+                m.d.comb += [running.eq(1), fault.eq(ErrorCode.MISALIGNED)]
+                m.next = "STOPPING"
             with m.State("FETCH"):
                 m.d.comb += [running.eq(1), self.instructions.ready.eq(1)]
                 m.d.sync += [

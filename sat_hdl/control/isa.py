@@ -55,7 +55,7 @@ class RunFlag(IntEnum):
 
     #: Does nothing (but take and give semaphores) if the overflow flag is set.
     UNLESS_OVERFLOW = 1
-    #: Clears the overflow flag before the run.
+    #: Clears the overflow flag before the run, and before the flag above is looked at.
     CLEAR_OVERFLOW = 2
 
 

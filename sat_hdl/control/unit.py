@@ -120,7 +120,8 @@ class UnitQueue(wiring.Component):
         with m.If(self.done):
             m.d.sync += running.eq(0)
             m.d.comb += self.signal.eq(signal)
-        skip = (head.register & RunFlag.UNLESS_OVERFLOW).any() & self.overflow
+        clears = (head.register & RunFlag.CLEAR_OVERFLOW).any()
+        skip = (head.register & RunFlag.UNLESS_OVERFLOW).any() & self.overflow & ~clears
         with m.If(offered):
             with m.If(self.run.ready):
                 m.d.comb += queue.r_en.eq(1)
@@ -129,7 +130,7 @@ class UnitQueue(wiring.Component):
             with m.If(~running):
                 m.d.comb += self.wait.eq(head.wait)
                 with m.If((head.wait == 0) | self.taken):
-                    m.d.comb += self.clear.eq((head.register & RunFlag.CLEAR_OVERFLOW).any())
+                    m.d.comb += self.clear.eq(clears)
                     with m.If(skip):
                         m.d.comb += [queue.r_en.eq(1), self.signal.eq(head.signal)]
                     with m.Else():

@@ -21,7 +21,8 @@ __all__ = ["READERS", "WRITERS", "VectorUnit"]
 
 READERS = ("x", "y", "z")
 WRITERS = ("out0", "out1", "ff_values", "ff_indices", "bp_values", "bp_indices")
-#: Cycles without a beat after which a stream that still wants some is known to get none.
+#: Cycles without a beat and with nothing under way to or from memory after which a stream that still wants some is
+#: known to get none.
 PATIENCE = 4095
 
 
@@ -169,6 +170,7 @@ class VectorUnit(wiring.Component):
         m.d.comb += self.waiting.eq(self.busy & (wuve.starved | Cat(refused).any() | (answered & ~self.done)))
         moves = [s.out.valid & s.out.ready for s in streams.values() if isinstance(s, AffineReader)]
         moves += [s.data.valid & s.data.ready for s in streams.values() if isinstance(s, AffineWriter)]
+        alive = Cat(moves).any() | Cat(s.waits for s in streams.values()).any()
         m.d.comb += done_now.eq(
             finished
             | Cat(*(s.done for s in streams.values()), wuve.status.valid & wuve.status.ready, copier.done)
@@ -198,7 +200,7 @@ class VectorUnit(wiring.Component):
                 with m.If(wuve.command.ready):
                     m.next = "WORK"
             with m.State("WORK"):
-                m.d.sync += [finished.eq(done_now), idle.eq(Mux(Cat(moves).any(), 0, idle + 1))]
+                m.d.sync += [finished.eq(done_now), idle.eq(Mux(alive, 0, idle + 1))]
                 m.d.comb += wuve.status.ready.eq(1)
                 with m.If(wuve.status.valid):
                     m.d.comb += self.overflow.eq(checks & wuve.status.payload.overflow)
@@ -209,7 +211,7 @@ class VectorUnit(wiring.Component):
                 for condition, code in stream_faults:
                     with m.If(condition):
                         m.d.comb += faults.eq(code)
-                # Streams move, or wait for memory: neither for long, unless there is nothing to wait for.
+                # Streams that neither move nor wait for memory have nothing to wait for.
                 with m.If(idle == PATIENCE):
                     m.d.comb += faults.eq(ErrorCode.BAD_SHAPE.value)
                 with m.If(faults != 0):

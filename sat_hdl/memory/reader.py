@@ -49,6 +49,7 @@ class AffineReader(wiring.Component):
     error: Out(StreamError). Rises when it is found, stays until the next start.
     halt: In(1). Ends the stream: no beat is offered any more (one on offer is withdrawn), and no burst asked for but
         the one that was already; bursts under way are waited for, then ``done``.
+    waits: Out(1). Memory has been asked for something that has not come.
     """
 
     def __init__(self, *, data_bits: int, depth: int = 256, burst_beats: int = 16):
@@ -67,6 +68,7 @@ class AffineReader(wiring.Component):
                 "done": Out(1),
                 "error": Out(StreamError),
                 "halt": In(1),
+                "waits": Out(1),
             }
         )
 
@@ -146,6 +148,7 @@ class AffineReader(wiring.Component):
         outstanding = Signal.like(places)
         m.d.sync += outstanding.eq(outstanding + beats_asked - self.port.valid)
         m.d.comb += [beats.write.eq(self.port.valid), beats.data.eq(self.port.data)]
+        m.d.comb += self.waits.eq(request.valid | (outstanding != 0))
 
         out = self.out.payload
         left = Signal(32 - size_bits)  # of the run on its way out

@@ -40,6 +40,7 @@ class AffineWriter(wiring.Component):
     error: Out(StreamError). Rises when it is found, stays until the next start.
     halt: In(1). Ends the stream: no beat is taken and no burst asked for any more (an offer is withdrawn); bursts
         under way are waited for, then ``done``.
+    waits: Out(1). A burst is to be asked for, or has not been answered.
     """
 
     #: Bursts that may wait to be asked for, and that may be unanswered.
@@ -61,6 +62,7 @@ class AffineWriter(wiring.Component):
                 "done": Out(1),
                 "error": Out(StreamError),
                 "halt": In(1),
+                "waits": Out(1),
             }
         )
 
@@ -140,6 +142,7 @@ class AffineWriter(wiring.Component):
             beats.out.ready.eq(self.port.beats.ready),
         ]
         m.d.sync += outstanding.eq(outstanding + accepted - self.port.done)
+        m.d.comb += self.waits.eq(requests.r_rdy | (outstanding != 0))
 
         # --- from start to done -----------------------------------------------------------------------------
         with m.If(running & self.port.done & self.port.error & (self.error == StreamError.NONE)):

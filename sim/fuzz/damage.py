@@ -32,18 +32,18 @@ class Damaged:
     memory: MemoryConfig
     confined: bool = False
     same: bool = False
-    limit: int = 12_000
+    limit: int = 8_000
     reset: int | None = None
 
 
 def weather(rng: Random) -> MemoryConfig:
     """Memory as it may be."""
-    latency = rng.choice([1, 10, 30, (1, 60), (1, 60), (1, 200), (1, 500)])
-    if rng.random() < 0.02:
-        latency = 500
+    latency = rng.choice([1, 5, 10, 30, (1, 20), (1, 60), (1, 150)])
+    if rng.random() < 0.08:
+        latency = rng.choice([(1, 500), (1, 500), 500])
     return MemoryConfig(
         size=SIZE, read_latency=latency, write_latency=latency if rng.random() < 0.5 else (1, 30),
-        stall=rng.choice([0, 0, 0.1, 0.3, 0.6]), outstanding=rng.choice([1, 2, 16, 16]),
+        stall=rng.choice([0, 0, 0.1, 0.3, 0.3, 0.6]), outstanding=rng.choice([1, 2, 4, 16, 16, 16, 16, 16]),
         order=rng.choice(["fifo", "reorder", "interleave"]), bandwidth=rng.choice([None, None, None, 0.5]),
         ready_after_valid=rng.random() < 0.3, seed=rng.getrandbits(32),
     )  # fmt: skip
@@ -145,8 +145,8 @@ def _register(rng: Random, made: Damaged):
         word = made.case.words[i]
         value = word >> 32
         value = rng.choice(
-            [0, 1, 2, 0xFFFF, 0x10000, 0xFFFFFFFF, SIZE, SIZE - 64, value + 1, value + 4, value ^ 1 << rng.randrange(32),
-             rng.getrandbits(16), rng.getrandbits(32)]
+            [0, 1, 2, 0xFFFF, 0x10000, 0xFFFFFFFF, SIZE, SIZE - 64, value + 1, value + 4,
+             value ^ 1 << rng.randrange(32), rng.getrandbits(16), rng.getrandbits(32)]
         )  # fmt: skip
         made.case.words[i] = (value & 0xFFFFFFFF) << 32 | Op.SET << 28 | word & 0x0FFFFFFF
     made.confined = confined and bool(places)
@@ -192,7 +192,7 @@ def _errors(rng: Random, made: Damaged):
 def _slow(rng: Random, made: Damaged):
     """Memory that rests for long, and a limit that may be too short."""
     made.memory = replace(made.memory, stall=rng.choice([0.9, 0.97]), read_latency=(1, 2000))
-    made.limit = rng.choice([2_000, 20_000])
+    made.limit = rng.choice([2_000, 10_000])
     made.confined = made.same = True
 
 

@@ -32,6 +32,8 @@ CONFIGS = {
         north_depth=256, result_depth=256,
     ),
 }  # fmt: skip
+#: Which of them each block takes, in turns.
+TURNS = ("2x2", "2x8", "2x2", "2x8", "2x2", "4x4")
 #: Programs of a block, half of them damaged: a block begins with a device just made.
 BLOCK = 50
 #: Cycles after which a good program hangs.
@@ -206,7 +208,7 @@ def run_block(
     ------
     FuzzFailure: with all that is needed to run it again.
     """
-    name = list(CONFIGS)[block % len(CONFIGS)]
+    name = TURNS[block % len(TURNS)]
     device = _Device(name, broken)
     ended: Counter[tuple[str, str]] = Counter()
     for number in range(count):
