@@ -122,8 +122,8 @@ def system_report(
     """Everything worth keeping of a build of the device, for JSON.
 
     ``area``: cells of the wrapped device after synthesis. ``used``: what nextpnr used; ``fmax_mhz`` and the
-    ``critical_path``. ``blocks``: area of each block synthesised by itself; "rest" is what the whole has beside them: wiring
-    between them, the wrapper, less what vanishes where they meet.
+    ``critical_path``. ``blocks``: area of each block synthesised by itself; "rest" is what the whole has beside
+    them: wiring between them, the wrapper, less what vanishes where they meet.
     """
     area, placed = place_system(config, target=target, seed=seed, placer=placer, progress=progress)
     fields = (*Area.__struct_fields__, "lut4_equivalents")
