@@ -46,8 +46,8 @@ def _drain(config: Config) -> Mapping[str, Any]:
     return {"config": config, "exchange_latency": Stce(config).exchange_latency}
 
 
-def _data_bits(config: Config) -> Mapping[str, Any]:
-    return {"data_bits": config.memory_bits}
+def _stream(config: Config) -> Mapping[str, Any]:
+    return {"data_bits": config.memory_bits, "target": config.target}
 
 
 def _memory_port(config: Config) -> Mapping[str, Any]:
@@ -90,8 +90,8 @@ COMPONENTS: dict[str, _Entry] = {
     "normalise": _Entry(module="sat_hdl.arith.normalise", cls="Normalise", arguments=_format),
     "narrow": _Entry(module="sat_hdl.arith.convert", cls="Narrow", arguments=_format),
     "widen": _Entry(module="sat_hdl.arith.convert", cls="Widen", arguments=_format),
-    "affine-reader": _Entry(module="sat_hdl.memory.reader", cls="AffineReader", arguments=_data_bits),
-    "affine-writer": _Entry(module="sat_hdl.memory.writer", cls="AffineWriter", arguments=_data_bits),
+    "affine-reader": _Entry(module="sat_hdl.memory.reader", cls="AffineReader", arguments=_stream),
+    "affine-writer": _Entry(module="sat_hdl.memory.writer", cls="AffineWriter", arguments=_stream),
     "read-port": _Entry(module="sat_hdl.memory.read_port", cls="ReadPort", arguments=_memory_port),
     "write-port": _Entry(module="sat_hdl.memory.write_port", cls="WritePort", arguments=_memory_port),
     "integer-multiply": _Entry(

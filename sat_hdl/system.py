@@ -93,7 +93,10 @@ class SatTop(wiring.Component):
         read_port = ReadPort(clients=2 + len(READERS), data_bits=config.memory_bits)
         write_port = WritePort(clients=1 + len(WRITERS), data_bits=config.memory_bits)
         units = {"load": load, "compute": compute, "store": store, "vector": vector}
-        queues = {name: UnitQueue(registers=len(UNITS[name].registers)) for name in names}
+        queues = {
+            name: UnitQueue(registers=len(UNITS[name].registers), streams=UNITS[name].streams)
+            for name in names
+        }
         parts = {
             "fetch": fetch, "frontend": frontend, "semaphores": semaphores, "datapath": datapath,
             "read_port": read_port, "write_port": write_port, **units,
@@ -126,6 +129,11 @@ class SatTop(wiring.Component):
                 queue.entries.valid.eq(frontend.entry_valid[i]),
                 frontend.entry_ready[i].eq(queue.entries.ready),
                 unit.values.eq(queue.values),
+                *(
+                    [unit.words.eq(queue.words), queue.number.eq(unit.number), queue.copying.eq(unit.copying)]
+                    if UNITS[name].streams
+                    else []
+                ),
                 queue.done.eq(unit.done),
                 semaphores.wait[i].eq(queue.wait),
                 semaphores.signal[i].eq(queue.signal),

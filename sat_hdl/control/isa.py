@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS
+
 __all__ = [
     "LOOP_DEPTH", "SEMAPHORES", "UNITS", "Instruction", "IsaError", "Op", "Register", "RunFlag", "Unit", "decode",
     "disassemble", "encode",
@@ -85,12 +87,21 @@ def _writer(prefix: str = "") -> tuple[Register, ...]:
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit with its registers, in the order of their numbers, and what RUN's immediate may be."""
+    """A unit with its registers, in the order of their numbers, and what RUN's immediate may be.
+
+    ``streams``: those registers that are words of affine streams come first; so many for each stream.
+    """
 
     number: int
     doc: str
     registers: tuple[Register, ...]
     actions: dict[str, int]
+    streams: tuple[int, ...] = ()
+
+    @property
+    def plain(self) -> tuple[Register, ...]:
+        """Registers that are no stream's."""
+        return self.registers[sum(self.streams) :]
 
     def index(self, register: str) -> int:
         for number, entry in enumerate(self.registers):
@@ -119,6 +130,7 @@ UNITS: dict[str, Unit] = {
             "north_indices": 4,
             "results": 5,
         },
+        streams=(READ_WORDS,),
     ),
     "compute": Unit(
         2,
@@ -147,12 +159,14 @@ UNITS: dict[str, Unit] = {
             Register("n", "columns, of one band"),
         ),
         {"rows": 0, "rows_relu": 1, "wide_rows": 2, "wide_columns": 3, "wide_columns_checked": 4},
+        streams=(WRITE_WORDS,),
     ),
     "vector": Unit(
         4,
         "Memory → vector lanes → memory: WUVE, and the pruned copies of updated weights.",
         (
             *_reader("x_"),
+            Register("x_fill", "what padding of x is made of, 16 bits over and over"),
             *_reader("y_"),
             *_reader("z_"),
             *_writer("out0_"),
@@ -161,7 +175,6 @@ UNITS: dict[str, Unit] = {
             *_writer("ff_indices_"),
             *_writer("bp_values_"),
             *_writer("bp_indices_"),
-            Register("x_fill", "what padding of x is made of, 16 bits over and over"),
             Register(
                 "flags",
                 "0: x, 1: y, 2: out0 is binary32; 3: ReLU; 4: scale, by scalar number (7:5); 8: Nesterov; "
@@ -185,6 +198,7 @@ UNITS: dict[str, Unit] = {
             ),
         ),
         {"sgd": 1, "convert": 2, "add": 3, "mask": 4, "maxpool": 5, "sum": 6, "select_sum": 7, "check": 8},
+        streams=(READ_WORDS + 1, READ_WORDS, READ_WORDS, *[WRITE_WORDS] * 6),
     ),
 }
 

@@ -1,6 +1,6 @@
 """The load unit: an affine reader and what spreads its beats over the buffers."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -9,7 +9,6 @@ from sat_hdl.control.isa import UNITS
 from sat_hdl.control.load import scatter_layout
 from sat_hdl.control.unit import run_layout, stream_fault
 from sat_hdl.layouts import ErrorCode
-from sat_hdl.memory.descriptor import READ_WORDS
 from sat_hdl.memory.read_port import ReadClientSignature
 from sat_hdl.memory.reader import AffineReader, read_beat_layout
 
@@ -25,8 +24,8 @@ class LoadUnit(wiring.Component):
 
     Members
     -------
-    values: In(32 × registers), run: In(stream of run_layout), done: Out(1): see
-        :class:`~sat_hdl.control.unit.UnitQueue`.
+    values: In(32 × plain registers), words: In(32 × streams), number: Out(4), copying: Out(1),
+        run: In(stream of run_layout), done: Out(1): see :class:`~sat_hdl.control.unit.UnitQueue`.
     error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
     halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
     waiting: Out(1). Busy, and nothing comes from memory.
@@ -37,10 +36,12 @@ class LoadUnit(wiring.Component):
 
     def __init__(self, config: Config, *, depth: int = 256):
         self._config, self._depth = config, depth
-        registers = len(UNITS["load"].registers)
         super().__init__(
             {
-                "values": In(data.ArrayLayout(32, registers)),
+                "values": In(data.ArrayLayout(32, len(UNITS["load"].plain))),
+                "words": In(data.ArrayLayout(32, 1)),
+                "number": Out(4),
+                "copying": Out(1),
                 "run": In(stream.Signature(run_layout())),
                 "done": Out(1),
                 "error": Out(4),
@@ -62,24 +63,26 @@ class LoadUnit(wiring.Component):
         m = Module()
         config = self._config
         unit = UNITS["load"]
-        m.submodules.reader = reader = AffineReader(data_bits=config.memory_bits, depth=self._depth)
+        m.submodules.reader = reader = AffineReader(
+            data_bits=config.memory_bits, depth=self._depth, target=config.target
+        )
         connect(m, reader.port, flipped(self.port))
         connect(m, reader.out, flipped(self.beats))
 
         def register(name: str):
-            return self.values[unit.index(name)]
+            return self.values[unit.index(name) - sum(unit.streams)]
 
         m.d.comb += [
             reader.halt.eq(self.halt),
             self.on_memory.eq(reader.busy),
             self.waiting.eq(self.busy & reader.busy & ~reader.out.valid),
-            reader.start.payload.descriptor.eq(Cat(self.values[i] for i in range(READ_WORDS))),
+            reader.words.payload.eq(self.words[0]),
+            reader.words.valid.eq(self.copying),
             self.what.target.as_value().eq(self.run.payload.action),
             self.what.take.eq(register("take")),
             self.what.inner.eq(register("inner")),
             self.what.to.eq(register("to")),
             self.what.pitch.eq(register("pitch")),
-            reader.start.valid.eq(self.start),
         ]
         read_error = Signal(4)
         m.d.comb += read_error.eq(stream_fault(reader.error, ErrorCode.READ_ERROR))
@@ -87,11 +90,17 @@ class LoadUnit(wiring.Component):
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.comb += [
-                    self.run.ready.eq(reader.start.ready),
+                    self.run.ready.eq(reader.words.ready),
                     self.start.eq(self.run.valid & self.run.ready),
                 ]
                 with m.If(self.start):
                     m.d.sync += self.error_address.eq(self.run.payload.address)
+                    m.next = "COPY"
+            with m.State("COPY"):
+                m.d.comb += self.copying.eq(1)
+                m.d.sync += self.number.eq(self.number + 1)
+                with m.If(self.number == reader.word_count - 1):
+                    m.d.sync += self.number.eq(0)
                     m.next = "READ"
             with m.State("READ"):
                 with m.If(reader.done):

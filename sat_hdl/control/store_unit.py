@@ -1,6 +1,6 @@
 """The store unit: what takes results out of their buffer, and an affine writer."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -28,8 +28,8 @@ class StoreUnit(wiring.Component):
 
     Members
     -------
-    values: In(32 × registers), run: In(stream of run_layout), done: Out(1): see
-        :class:`~sat_hdl.control.unit.UnitQueue`.
+    values: In(32 × plain registers), words: In(32 × streams), number: Out(4), copying: Out(1),
+        run: In(stream of run_layout), done: Out(1): see :class:`~sat_hdl.control.unit.UnitQueue`.
     error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
     halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
     waiting: Out(1). Busy, and memory takes nothing, or has not answered yet.
@@ -40,10 +40,12 @@ class StoreUnit(wiring.Component):
 
     def __init__(self, config: Config, *, depth: int = 256):
         self._config, self._depth = config, depth
-        registers = len(UNITS["store"].registers)
         super().__init__(
             {
-                "values": In(data.ArrayLayout(32, registers)),
+                "values": In(data.ArrayLayout(32, len(UNITS["store"].plain))),
+                "words": In(data.ArrayLayout(32, 1)),
+                "number": Out(4),
+                "copying": Out(1),
                 "run": In(stream.Signature(run_layout())),
                 "done": Out(1),
                 "error": Out(4),
@@ -65,20 +67,22 @@ class StoreUnit(wiring.Component):
         m = Module()
         config = self._config
         unit = UNITS["store"]
-        m.submodules.writer = writer = AffineWriter(data_bits=config.memory_bits, depth=self._depth)
+        m.submodules.writer = writer = AffineWriter(
+            data_bits=config.memory_bits, depth=self._depth, target=config.target
+        )
         beats = writer.data
         connect(m, writer.port, flipped(self.port))
         connect(m, flipped(self.beats), beats)
 
         def register(name: str):
-            return self.values[unit.index(name)]
+            return self.values[unit.index(name) - sum(unit.streams)]
 
         m.d.comb += [
             writer.halt.eq(self.halt),
             self.on_memory.eq(writer.busy),
             self.waiting.eq(self.busy & ~(beats.valid & beats.ready) & (beats.valid | ~self.storing)),
-            writer.start.payload.eq(Cat(self.values[i] for i in range(WRITE_WORDS))),
-            writer.start.valid.eq(self.start),
+            writer.words.payload.eq(self.words[0]),
+            writer.words.valid.eq(self.copying),
             self.what.form.as_value().eq(self.run.payload.action),
             self.what.first.eq(register("from")),
             self.what.m.eq(register("m")),
@@ -90,12 +94,18 @@ class StoreUnit(wiring.Component):
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
                 m.d.comb += [
-                    self.run.ready.eq(writer.start.ready & ~self.storing),
+                    self.run.ready.eq(writer.words.ready & ~self.storing),
                     self.start.eq(self.run.valid & self.run.ready),
                 ]
                 m.d.sync += idle.eq(0)
                 with m.If(self.start):
                     m.d.sync += self.error_address.eq(self.run.payload.address)
+                    m.next = "COPY"
+            with m.State("COPY"):
+                m.d.comb += self.copying.eq(1)
+                m.d.sync += self.number.eq(self.number + 1)
+                with m.If(self.number == WRITE_WORDS - 1):
+                    m.d.sync += self.number.eq(0)
                     m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.sync += idle.eq(Mux(self.storing | ~beats.ready, 0, idle + 1))

@@ -1,14 +1,16 @@
 """A unit's side of the program: its queue of instructions and its registers."""
 
-from amaranth.hdl import Module, Mux, Signal
+from collections.abc import Sequence
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.control.isa import SEMAPHORES, Op, RunFlag
 from sat_hdl.layouts import ErrorCode
 from sat_hdl.memory.descriptor import StreamError
+from sat_hdl.memory.fifo import BlockFifo
 
 __all__ = ["UnitQueue", "entry_layout", "run_layout", "stream_fault"]
 
@@ -32,20 +34,24 @@ def stream_fault(error, bus: ErrorCode):
 
 
 class UnitQueue(wiring.Component):
-    """Obeys SET, ADD and RUN in order, one a cycle, from a queue.
+    """Obeys SET and RUN, one a cycle, and ADD, one in two, in order, from a queue.
 
-    A unit copies the registers that it needs in the cycle in which it takes ``run``, so the next run's are
-    written while it works. The next RUN waits until the unit is done.
+    A unit copies the plain registers that it needs in the cycle in which it takes ``run``, and those of its
+    streams, which lie in LUT RAM, word by word right after it. So the next run's are written while it works. The next
+    RUN waits until the unit is done. What a register holds that no program has set yet is undefined.
 
     Arguments
     ---------
     registers: how many the unit has, 1 to 256.
-    depth: of the queue.
+    streams: of these, those that are words of streams come first: so many, up to 16, for each.
+    depth: of the queue, a power of two of at least 4.
 
     Members
     -------
     entries: In(stream of entry_layout).
-    values: Out(32 × registers).
+    values: Out(32 × plain registers).
+    words: Out(32 × streams). Word ``number`` of each, while ``copying``.
+    number: In(4), copying: In(1). Must be set from the cycle after a run was taken until its words are copied.
     run: Out(stream of run_layout). done: In(1), for a cycle when the unit has done what it took.
     wait: Out(SEMAPHORES). The semaphores that the next run needs; 0 if none is ready to start. taken: In(1).
         It has them.
@@ -55,16 +61,24 @@ class UnitQueue(wiring.Component):
     idle: Out(1). Nothing is queued or running. blocked: Out(1). Waits for semaphores, and nothing is running.
     """
 
-    def __init__(self, *, registers: int, depth: int = 32):
+    def __init__(self, *, registers: int, streams: Sequence[int] = (), depth: int = 32):
         if not isinstance(registers, int) or not 1 <= registers <= 256:
             raise ValueError(f"registers must be an integer from 1 to 256, not {registers!r}")
-        if not isinstance(depth, int) or depth < 2:
-            raise ValueError(f"depth must be an integer of at least 2, not {depth!r}")
-        self._registers, self._depth = registers, depth
+        if any(not isinstance(n, int) or not 1 <= n <= 16 for n in streams) or sum(streams) > registers:
+            raise ValueError(
+                f"streams must be integers from 1 to 16, together at most registers = {registers}, not {streams!r}"
+            )
+        if not isinstance(depth, int) or depth < 4 or depth.bit_count() != 1:
+            raise ValueError(f"depth must be a power of two of at least 4, not {depth!r}")
+        self._streams, self._depth = tuple(streams), depth
+        self._plain = registers - sum(streams)
         super().__init__(
             {
                 "entries": In(stream.Signature(entry_layout())),
-                "values": Out(data.ArrayLayout(32, registers)),
+                "values": Out(data.ArrayLayout(32, self._plain)),
+                "words": Out(data.ArrayLayout(32, len(self._streams))),
+                "number": In(4),
+                "copying": In(1),
                 "run": Out(stream.Signature(run_layout())),
                 "done": In(1),
                 "wait": Out(SEMAPHORES),
@@ -81,50 +95,42 @@ class UnitQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layout = entry_layout()
-        m.submodules.queue = queue = SyncFIFOBuffered(width=layout.size, depth=self._depth)
-        head = data.View(layout, queue.r_data)
+        m.submodules.queue = queue = BlockFifo(width=layout.size, depth=self._depth)
+        head, here, leaves = data.View(layout, queue.out.payload), Signal(), Signal()
+        entry = Signal(layout)
+        queued = Signal(range(self._depth + 4))  # and those on their way out of the queue
+        takes = self.entries.valid & queue.room
         m.d.comb += [
-            queue.w_data.eq(self.entries.payload),
-            queue.w_en.eq(self.entries.valid),
-            self.entries.ready.eq(queue.w_rdy),
+            entry.eq(self.entries.payload),
+            queue.data.eq(entry),
+            queue.write.eq(takes),
+            self.entries.ready.eq(queue.room),
+            queue.out.ready.eq(leaves),
+            here.eq(queue.out.valid & ~self.halt),
         ]
+        with m.If(self.entries.payload.op != Op.RUN):
+            m.d.comb += entry.register.eq(self._place(self.entries.payload.register))
+        m.d.sync += queued.eq(queued + takes - (queue.out.valid & leaves))
 
-        # What ADD reads lies in LUT RAM: reading the registers themselves would take a wide multiplexer.
-        m.submodules.mirror = mirror = Memory(shape=32, depth=self._registers, init=[])
-        writer, reader = mirror.write_port(), mirror.read_port(domain="comb")
-        value, write = Signal(32), Signal()
-        m.d.comb += [
-            reader.addr.eq(head.register),
-            value.eq(head.immediate),
-            writer.addr.eq(head.register),
-            writer.data.eq(value),
-            writer.en.eq(write),
-        ]
-        with m.If(head.op == Op.ADD):
-            m.d.comb += value.eq(reader.data + head.immediate)
-        with m.If(write):
-            with m.Switch(head.register):
-                for number in range(self._registers):
-                    with m.Case(number):
-                        m.d.sync += self.values[number].eq(value)
+        write, summed = self._registers(m, head)
 
         running, offered = Signal(), Signal()
         signal = Signal(SEMAPHORES)
-        here = queue.r_rdy & ~self.halt
         m.d.comb += [
             self.run.payload.action.eq(head.immediate),
             self.run.payload.address.eq(head.address),
             self.run.valid.eq(offered),
-            self.idle.eq(~queue.r_rdy & ~running),
+            self.idle.eq((queued == 0) & ~running),
         ]
         with m.If(self.done):
             m.d.sync += running.eq(0)
             m.d.comb += self.signal.eq(signal)
         clears = (head.register & RunFlag.CLEAR_OVERFLOW).any()
         skip = (head.register & RunFlag.UNLESS_OVERFLOW).any() & self.overflow & ~clears
+        m.d.sync += summed.eq(0)
         with m.If(offered):
             with m.If(self.run.ready):
-                m.d.comb += queue.r_en.eq(1)
+                m.d.comb += leaves.eq(1)
                 m.d.sync += [offered.eq(0), running.eq(1), signal.eq(head.signal)]
         with m.Elif(here & (head.op == Op.RUN)):
             with m.If(~running):
@@ -132,11 +138,53 @@ class UnitQueue(wiring.Component):
                 with m.If((head.wait == 0) | self.taken):
                     m.d.comb += self.clear.eq(clears)
                     with m.If(skip):
-                        m.d.comb += [queue.r_en.eq(1), self.signal.eq(head.signal)]
+                        m.d.comb += [leaves.eq(1), self.signal.eq(head.signal)]
                     with m.Else():
                         m.d.sync += offered.eq(1)
                 with m.Else():
                     m.d.comb += self.blocked.eq(1)
-        with m.Elif(here):
-            m.d.comb += [queue.r_en.eq(1), write.eq(1)]
+        with m.Elif(here & ~self.copying):
+            with m.If((head.op == Op.ADD) & ~summed):
+                m.d.sync += summed.eq(1)
+            with m.Else():
+                m.d.comb += [leaves.eq(1), write.eq(1)]
         return m
+
+    def _place(self, register: Signal):
+        """Bank, a stream or above all of them 16 plain registers, and place in it of a register's number."""
+        starts = [sum(self._streams[:i]) for i in range(len(self._streams) + 1)]
+        beyond = [register >= start for start in starts[1:]]
+        bank = sum(beyond, start=Const(0, 4))[:4]
+        offset = Array(Const(start & 255, 8) for start in starts)[bank] if self._streams else Const(0, 8)
+        place = (register - offset)[:8]
+        return Cat(place[:4], (bank + place[4:])[:4])
+
+    def _registers(self, m: Module, head):
+        """→ writes ``head``'s register; the sum of an ADD has been begun."""
+        write, summed = Signal(), Signal()
+        value = Signal(32)
+        read = Signal(32, reset_less=True)
+        place, bank = head.register[:4], head.register[4:]
+        m.d.comb += value.eq(head.immediate)
+        with m.If(head.op == Op.ADD):
+            m.d.comb += value.eq(read + head.immediate)
+        banks = []
+        for i in range(len(self._streams) + -(-self._plain // 16)):
+            m.submodules[f"bank_{i}"] = memory = Memory(shape=32, depth=16, init=[])
+            writer, reader = memory.write_port(), memory.read_port(domain="comb")
+            is_stream = i < len(self._streams)
+            m.d.comb += [
+                reader.addr.eq(Mux(self.copying, self.number, place) if is_stream else place),
+                writer.addr.eq(place),
+                writer.data.eq(value),
+                writer.en.eq(write & (bank == i)),
+            ]
+            if is_stream:
+                m.d.comb += self.words[i].eq(reader.data)
+            banks.append(reader.data)
+        m.d.sync += read.eq(Array(banks)[bank])
+        for number in range(self._plain):
+            at = number + 16 * len(self._streams)
+            with m.If(write & (head.register == at)):
+                m.d.sync += self.values[number].eq(value)
+        return write, summed

@@ -8,7 +8,7 @@ from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
 from sat_hdl.control.unit import run_layout, stream_fault
 from sat_hdl.layouts import ErrorCode
-from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, StreamError
+from sat_hdl.memory.descriptor import StreamError
 from sat_hdl.memory.read_port import ReadClientSignature
 from sat_hdl.memory.reader import AffineReader
 from sat_hdl.memory.write_port import WriteClientSignature
@@ -38,8 +38,8 @@ class VectorUnit(wiring.Component):
 
     Members
     -------
-    values: In(32 × registers), run: In(stream of run_layout), done: Out(1): see
-        :class:`~sat_hdl.control.unit.UnitQueue`.
+    values: In(32 × plain registers), words: In(32 × streams), number: Out(4), copying: Out(1),
+        run: In(stream of run_layout), done: Out(1): see :class:`~sat_hdl.control.unit.UnitQueue`.
     error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
     halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
     waiting: Out(1). Busy, and its lanes miss an operand, memory takes no result, or has not answered yet.
@@ -49,11 +49,14 @@ class VectorUnit(wiring.Component):
 
     def __init__(self, config: Config, *, depth: int = 256):
         self._config, self._depth = config, depth
-        registers = len(UNITS["vector"].registers)
+        unit = UNITS["vector"]
         bits = config.memory_bits
         super().__init__(
             {
-                "values": In(data.ArrayLayout(32, registers)),
+                "values": In(data.ArrayLayout(32, len(unit.plain))),
+                "words": In(data.ArrayLayout(32, len(unit.streams))),
+                "number": Out(4),
+                "copying": Out(1),
                 "run": In(stream.Signature(run_layout())),
                 "done": Out(1),
                 "error": Out(4),
@@ -81,11 +84,7 @@ class VectorUnit(wiring.Component):
         connect(m, wuve.half, copier.half)
 
         def register(name: str):
-            return self.values[unit.index(name)]
-
-        def descriptor(prefix: str, words: int):
-            first = unit.index(f"{prefix}_base")
-            return Cat(self.values[first + i] for i in range(words))
+            return self.values[unit.index(name) - sum(unit.streams)]
 
         # --- which streams a command uses -----------------------------------------------------------------
         op = self.run.payload.action
@@ -104,19 +103,17 @@ class VectorUnit(wiring.Component):
         }
         streams: dict[str, AffineReader | AffineWriter] = {}
         for i, name in enumerate(READERS):
-            streams[name] = reader = AffineReader(data_bits=bits, depth=self._depth)
+            streams[name] = reader = AffineReader(
+                data_bits=bits, depth=self._depth, fill=name == "x", target=config.target
+            )
             m.submodules[name] = reader
-            m.d.comb += reader.start.payload.descriptor.eq(descriptor(name, READ_WORDS))
-            if name == "x":
-                m.d.comb += reader.start.payload.fill.eq(register("x_fill"))
             connect(m, reader.out, getattr(wuve, name))
             connect(m, reader.port, flipped(self.reads[i]))
         for i, name in enumerate(WRITERS):
-            streams[name] = writer = AffineWriter(data_bits=bits, depth=self._depth)
+            streams[name] = writer = AffineWriter(data_bits=bits, depth=self._depth, target=config.target)
             m.submodules[name] = writer
             beats = getattr(wuve if name.startswith("out") else copier, name)
             m.d.comb += [
-                writer.start.payload.eq(descriptor(name, WRITE_WORDS)),
                 writer.data.payload.eq(beats.payload.data if name.startswith("out") else beats.payload),
                 writer.data.valid.eq(beats.valid),
                 beats.ready.eq(writer.data.ready),
@@ -156,9 +153,13 @@ class VectorUnit(wiring.Component):
         ]
         checks = Signal()
         started = Signal(len(streams))
-        ready = Cat(s.start.ready for s in streams.values())
-        for s, used in zip(streams.values(), uses.values()):
-            m.d.comb += [s.start.valid.eq(start & used), s.halt.eq(self.halt)]
+        ready = Cat(s.words.ready for s in streams.values())
+        for i, (s, words) in enumerate(zip(streams.values(), unit.streams, strict=True)):
+            m.d.comb += [
+                s.words.payload.eq(self.words[i]),
+                s.words.valid.eq(self.copying & started[i] & (self.number < words)),
+                s.halt.eq(self.halt),
+            ]
         m.d.comb += start.eq(self.run.valid & self.run.ready)
 
         faults, finished = Signal(4), Signal(len(streams) + 2)
@@ -193,6 +194,12 @@ class VectorUnit(wiring.Component):
                         started.eq(Cat(*uses.values())),
                         finished.eq(~Cat(*uses.values(), 1, ff | bp)),
                     ]
+                    m.next = "COPY"
+            with m.State("COPY"):
+                m.d.comb += self.copying.eq(1)
+                m.d.sync += [finished.eq(done_now), self.number.eq(self.number + 1)]
+                with m.If(self.number == max(unit.streams) - 1):
+                    m.d.sync += self.number.eq(0)
                     m.next = "COMMAND"
             with m.State("COMMAND"):
                 m.d.sync += finished.eq(done_now)

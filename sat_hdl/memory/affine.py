@@ -1,21 +1,19 @@
 """Walks the five loops of an affine stream: an address a cycle, without a multiplier."""
 
-from functools import partial
-
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from sat_hdl.memory.descriptor import (
-    COORDINATE_BITS,
-    LOOPS,
-    read_descriptor_layout,
-    write_descriptor_layout,
-)
-from sat_hdl.memory.one_hot import choose
-from sat_hdl.memory.register_slice import RegisterSlice
+from sat_hdl.arith.ecp5 import MuxAdder, check_target
+from sat_hdl.memory.descriptor import COORDINATE_BITS, LOOPS, READ_WORDS, WRITE_WORDS
 
 __all__ = ["AffineWalk", "run_layout"]
+
+#: Number of the first of the words that hold the loops' counts and moves; the strides are words 1 to LOOPS.
+_COUNTS = 1 + LOOPS
+#: Where base and origin lie among the loops' entries: the first run is a step from nowhere to there.
+_ORIGIN = 7
 
 
 def run_layout() -> data.StructLayout:
@@ -26,160 +24,175 @@ def run_layout() -> data.StructLayout:
 class AffineWalk(wiring.Component):
     """Gives the runs of a descriptor in order, one a cycle while they are taken.
 
-    The first is valid ``latency`` cycles after ``start``. A counter of 0 steps is not to be started.
+    The first is valid ``latency`` cycles after the first word, if the words come without a pause. A counter of 0
+    steps is not to be started.
 
-    Each loop keeps where its present step began. A step of loop k adds its stride to that and puts the sum there and
-    into all loops inside it. Which loop steps is found two cycles ahead.
+    Each loop keeps where its present step began, in LUT RAM. A step of loop k adds its stride to that; then k and all
+    loops inside it are there. Only k's place is written: a loop inside that has not stepped since has none of its own
+    and steps from that of the nearest loop around it that has.
 
     Arguments
     ---------
-    padding: whether coordinates are kept and runs outside the extent marked (a reader); else ``start`` is a writer's.
+    padding: whether coordinates are kept and runs outside the extent marked (a reader); else the descriptor is a
+        writer's.
+    target: "ecp5" or "portable".
 
     Members
     -------
-    start: In(stream of read_descriptor_layout or write_descriptor_layout). Ready once the last run is on its way out.
+    words: In(stream of 32 bits). A descriptor's, in order. Ready once the last run is on its way out.
     runs: Out(stream of run_layout).
-    clear: In(1). Forgets what is left.
+    clear: In(1). Forgets what is left, and words that came.
     """
 
-    latency = 5
-
-    def __init__(self, *, padding: bool):
-        self._padding = padding
-        layout = read_descriptor_layout() if padding else write_descriptor_layout()
+    def __init__(self, *, padding: bool, target: str = "portable"):
+        check_target(target)
+        self._padding, self._target = padding, target
+        self._words = READ_WORDS if padding else WRITE_WORDS
         super().__init__(
             {
-                "start": In(stream.Signature(layout)),
+                "words": In(stream.Signature(32)),
                 "runs": Out(stream.Signature(run_layout())),
                 "clear": In(1),
             }
         )
 
+    @property
+    def latency(self) -> int:
+        """The words, one to choose what is added, one to add it."""
+        return self._words + 2
+
     def elaborate(self, platform):
         m = Module()
-        begin = Signal()
-        busy = Signal()
-        descriptor = self.start.payload
-        m.d.comb += begin.eq(self.start.valid & self.start.ready)
-        m.submodules.out = out = RegisterSlice(shape=run_layout())
-        wiring.connect(m, out.o, wiring.flipped(self.runs))
-        flows = out.i.ready  # a register: the only condition under which everything moves
-
-        # --- which loop steps: the innermost that is not in its last step -------------------------------------
-        first = Signal()  # the first run is still to be given
-        last = Signal(LOOPS, init=(1 << LOOPS) - 1)  # loop k is in its last step
-        step = Signal(LOOPS + 1)  # one bit: that of the loop, or the last for the first run
-        step_valid = Signal()
-        step_taken = Signal()
-        for k in range(LOOPS):
-            count = Signal(16, name=f"count_{k}")
-            counter = Signal(16, name=f"counter_{k}")
-            once = Signal(name=f"once_{k}")
-            steps = Signal(name=f"steps_{k}")
-            restarts = Signal(name=f"restarts_{k}")
-            m.d.comb += [
-                steps.eq(step_taken & ~first & ~last[k] & last[k + 1 :].all()),
-                restarts.eq(step_taken & ~first & ~last[:k].all() & last[k:].all()),
-            ]
-            with m.If(begin):
-                m.d.sync += [
-                    count.eq(descriptor.loops[k].count),
-                    counter.eq(descriptor.loops[k].count),
-                    last[k].eq(descriptor.loops[k].count == 1),
-                    once.eq(descriptor.loops[k].count == 1),
-                ]
-            with m.Elif(self.clear):
-                m.d.sync += last[k].eq(1)
-            with m.Elif(steps):
-                m.d.sync += [counter.eq(counter - 1), last[k].eq(counter == 2)]
-            with m.Elif(restarts):
-                m.d.sync += [counter.eq(count), last[k].eq(once)]
-            with m.If(step_taken):
-                m.d.sync += step[k].eq(steps)
-        with m.If(step_taken):
-            m.d.sync += step[LOOPS].eq(first)
-        m.d.comb += step_taken.eq(flows & (first | ~last.all()))
-        with m.If(flows):
-            m.d.sync += [step_valid.eq(step_taken), first.eq(0)]
-        with m.If(begin):
-            m.d.sync += [first.eq(1), step_valid.eq(0)]
-        with m.Elif(self.clear):
-            m.d.sync += [first.eq(0), step_valid.eq(0)]
-
-        # --- addresses and coordinates, a cycle to choose what to add and one to add it -------------------------
-        # Of the token that is being added: into which loops the sum goes.
-        reach = Signal(LOOPS)
-        adds = Signal()
-        adds_last = Signal()
-        run = out.i.payload
-        with m.If(flows):
-            m.d.sync += [
-                adds.eq(step_valid),
-                adds_last.eq(last.all()),
-                reach.eq(Cat(step[LOOPS] | step[: k + 1].any() for k in range(LOOPS))),
-                out.i.valid.eq(adds),
-                run.last.eq(adds_last),
-            ]
-        with m.If(self.clear):
-            m.d.sync += [adds.eq(0), out.i.valid.eq(0), busy.eq(0)]
-        with m.Elif(begin):
-            m.d.sync += busy.eq(1)
-        with m.Elif(flows & out.i.valid & run.last):
-            m.d.sync += busy.eq(0)
-        # What is being added is not in `begun` yet.
-        ahead = adds & (reach & step[:LOOPS]).any()
-        walked = partial(self._walked, m, begin, flows, step, reach, adds, ahead)
+        busy, begin = Signal(), Signal()
+        number = Signal(4)  # of the word that comes next
+        takes = Signal()
+        out_valid = Signal()
+        flows = ~out_valid | self.runs.ready
         m.d.comb += [
-            run.address.eq(walked("address", 32, descriptor.base, descriptor.strides)),
-            out.clear.eq(self.clear),
-            self.start.ready.eq(~busy),
+            self.words.ready.eq(~busy),
+            takes.eq(self.words.valid & ~busy),
+            begin.eq(takes & (number == self._words - 1)),
         ]
-        if not self._padding:
-            return m
+        with m.If(takes):
+            m.d.sync += number.eq(number + 1)
+        with m.If(begin | self.clear):
+            m.d.sync += number.eq(0)
 
-        # --- padding ----------------------------------------------------------------------------------------
-        extent = Signal(descriptor.extent.shape())
-        bounded = Signal()
+        first, last, step, ends = self._steps(m, takes, begin, number, flows)
+        any_step = first | ~last.all()
+        restarted = Signal(LOOPS)  # since loop k stepped last, one around it has
+        entry, source = Signal(range(8)), Signal(range(8))
+        opens, adds = Signal(), Signal()
+        with m.If(flows & any_step):
+            for k in range(LOOPS):
+                with m.If(first | Cat(*step[:k], 0).any()):
+                    m.d.sync += restarted[k].eq(1)
+                with m.Elif(step[k]):
+                    m.d.sync += restarted[k].eq(0)
+        with m.If(flows):
+            m.d.sync += [adds.eq(any_step), opens.eq(first), entry.eq(_ORIGIN), source.eq(_ORIGIN)]
+            for k in range(LOOPS):
+                with m.If(~last[k] & ~first):
+                    m.d.sync += entry.eq(k)
+                with m.If(~restarted[k] & ~last[k:].all()):
+                    m.d.sync += source.eq(k)
+            m.d.sync += [out_valid.eq(adds), self.runs.payload.last.eq(ends)]
+
+        # --- addresses --------------------------------------------------------------------------------------
+        word = self.words.payload
+        strides = self._table(m, "strides", 32, takes & (number <= LOOPS), number - 1, word, entry)
+        moved = flows & adds
+        address = self._sum(m, "address", 32, moved, entry, source, opens, strides, 0)
+        with m.If(moved):
+            m.d.sync += self.runs.payload.address.eq(address)
+        m.d.comb += self.runs.valid.eq(out_valid)
+
+        # --- whether anything is left ---------------------------------------------------------------------
+        with m.If(flows & out_valid & self.runs.payload.last):
+            m.d.sync += busy.eq(0)
         with m.If(begin):
-            m.d.sync += [extent.eq(descriptor.extent), bounded.eq(descriptor.extent.height != 0)]
-        outside = []
-        for axis, start, size in (
-            ("y", descriptor.origin.y, extent.height),
-            ("x", descriptor.origin.x, extent.width),
-        ):
-            moves = [descriptor.loops[k][f"d{axis}"] for k in range(LOOPS)]
-            place = Signal(signed(COORDINATE_BITS), name=axis)
-            m.d.comb += place.eq(walked(axis, COORDINATE_BITS, start, moves).as_signed())
-            outside += [place < 0, place.as_unsigned() >= size]
-        m.d.comb += run.padding.eq(bounded & Cat(outside).any())
+            m.d.sync += busy.eq(1)
+        with m.If(self.clear):
+            m.d.sync += [adds.eq(0), out_valid.eq(0), busy.eq(0)]
+        if self._padding:
+            self._mark(m, takes, number, moved, entry, source, opens)
         return m
 
-    @staticmethod
-    def _walked(
-        m: Module, begin, flows, step, reach, adds, ahead, name: str, width: int, start, moves
-    ) -> Signal:
-        """start + Σ i·move of the run that is given."""
-        begun = [Signal(width, name=f"{name}_{k}", reset_less=True) for k in range(LOOPS)]
-        kept = [
-            Signal(move.shape(), name=f"{name}_move_{k}", reset_less=True) for k, move in enumerate(moves)
-        ]
-        origin = Signal(start.shape(), name=f"{name}_start", reset_less=True)
-        source = Signal(width, name=f"{name}_source", reset_less=True)
-        move = Signal(kept[0].shape(), name=f"{name}_move", reset_less=True)
-        forward = Signal(name=f"{name}_forward")
-        with m.If(begin):
-            m.d.sync += [origin.eq(start), *(keep.eq(value) for keep, value in zip(kept, moves))]
-        extended = Signal(width, name=f"{name}_origin")
-        m.d.comb += extended.eq(origin)
+    def _steps(self, m: Module, takes, begin, number, flows):
+        """Counts. → the first run is still to be given; loop k is in its last step; a bit for the loop that steps
+        now: the innermost that is not in its last step; the run that is being added is the last."""
+        first = Signal()
+        last = Signal(LOOPS, init=(1 << LOOPS) - 1)
+        step = [~first & ~last[k] & last[k + 1 :].all() for k in range(LOOPS)]
         with m.If(flows):
-            m.d.sync += [
-                source.eq(choose([*begun, extended], step)),
-                move.eq(choose(kept, step[:LOOPS])),
-                forward.eq(ahead),
-            ]
-        total = Signal(width, name=f"{name}_total")
-        m.d.comb += total.eq(Mux(forward, begun[-1], source) + move)
+            m.d.sync += first.eq(0)
+        with m.If(begin):
+            m.d.sync += first.eq(1)
         for k in range(LOOPS):
-            with m.If(flows & adds & reach[k]):
-                m.d.sync += begun[k].eq(total)
-        return begun[-1]
+            count = Signal(16, name=f"count_{k}", reset_less=True)
+            counter = Signal(16, name=f"counter_{k}", reset_less=True)
+            once = Signal(name=f"once_{k}", reset_less=True)
+            restarts = Signal(name=f"restarts_{k}")
+            m.submodules[f"count_{k}"] = down = MuxAdder(width=16, target=self._target)
+            m.d.comb += [
+                restarts.eq(begin | (~first & ~last[:k].all() & last[k:].all())),
+                down.x.eq((~restarts).replicate(16)),
+                down.y0.eq(counter),
+                down.y1.eq(count),
+                down.s.eq(restarts),
+            ]
+            with m.If(takes & (number == _COUNTS + k)):
+                m.d.sync += [count.eq(self.words.payload), once.eq(self.words.payload[:16] == 1)]
+            with m.If(begin | (flows & (step[k] | restarts))):
+                m.d.sync += [counter.eq(down.o), last[k].eq((restarts & once) | (~restarts & (counter == 2)))]
+        with m.If(self.clear):
+            m.d.sync += [first.eq(0), last.eq((1 << LOOPS) - 1)]
+        return first, last, step, last.all()
+
+    @staticmethod
+    def _table(m: Module, name: str, width: int, enable, at, value, entry):
+        """What a step of ``entry`` adds: written word by word as the descriptor comes."""
+        m.submodules[name] = memory = Memory(shape=width, depth=8, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        m.d.comb += [write.en.eq(enable), write.addr.eq(at), write.data.eq(value), read.addr.eq(entry)]
+        return read.data
+
+    def _sum(self, m: Module, name: str, width: int, moved, entry, source, opens, move, start):
+        """Where the run that is being added begins; kept as ``entry``'s place."""
+        m.submodules[f"{name}_places"] = memory = Memory(shape=width, depth=8, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        m.submodules[f"{name}_sum"] = add = MuxAdder(width=width, target=self._target)
+        m.d.comb += [
+            read.addr.eq(source),
+            add.x.eq(move),
+            add.y0.eq(read.data),
+            add.y1.eq(start),
+            add.s.eq(opens),
+            write.en.eq(moved),
+            write.addr.eq(entry),
+            write.data.eq(add.o),
+        ]
+        return add.o
+
+    def _mark(self, m: Module, takes, number, moved, entry, source, opens):
+        """Finds the runs that are padding."""
+        word = self.words.payload
+        is_count = (number >= _COUNTS) & (number < _COUNTS + LOOPS)
+        moves = self._table(m, "moves", 16, takes & is_count, number - _COUNTS, word[16:], entry)
+        origin, extent = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        bounded = Signal(reset_less=True)
+        with m.If(takes & (number == READ_WORDS - 2)):
+            m.d.sync += origin.eq(word)
+        with m.If(takes & (number == READ_WORDS - 1)):
+            m.d.sync += [extent.eq(word), bounded.eq(word[:16] != 0)]
+        outside = []
+        for i, axis in enumerate("yx"):
+            start, size = origin[16 * i : 16 * (i + 1)], extent[16 * i : 16 * (i + 1)]
+            move = Signal(signed(8), name=f"{axis}_move")
+            place = Signal(signed(COORDINATE_BITS), name=axis, reset_less=True)
+            m.d.comb += move.eq(moves[8 * i : 8 * (i + 1)] & (~opens).replicate(8))
+            total = self._sum(m, axis, COORDINATE_BITS, moved, entry, source, opens, move, start.as_signed())
+            with m.If(moved):
+                m.d.sync += place.eq(total.as_signed())
+            outside += [place < 0, place.as_unsigned() >= size]
+        m.d.comb += self.runs.payload.padding.eq(bounded & Cat(outside).any())

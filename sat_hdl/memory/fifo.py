@@ -52,7 +52,8 @@ class BlockFifo(wiring.Component):
         m = Module()
         depth = self._depth
         width = len(self.data)
-        m.submodules.memory = memory = Memory(shape=width, depth=depth, init=[], attrs={"no_rw_check": 1})
+        attrs = {"no_rw_check": 1, "ram_style": "block"}
+        m.submodules.memory = memory = Memory(shape=width, depth=depth, init=[], attrs=attrs)
         writer, reader = memory.write_port(), memory.read_port()
         head = Signal(range(depth))
         tail = Signal(range(depth))

@@ -2,21 +2,16 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from sat_hdl.memory.affine import AffineWalk
-from sat_hdl.memory.check import is_empty, is_misaligned
-from sat_hdl.memory.descriptor import StreamError, read_descriptor_layout
+from sat_hdl.memory.descriptor import READ_WORDS, StreamError
 from sat_hdl.memory.fifo import BlockFifo
+from sat_hdl.memory.frame import StreamFrame
 from sat_hdl.memory.read_port import ReadClientSignature
 from sat_hdl.memory.split import BurstSplit, check_widths
 
-__all__ = ["AffineReader", "read_beat_layout", "read_start_layout"]
-
-
-def read_start_layout() -> data.StructLayout:
-    """What to read; ``fill``: what padding is made of, 16 bits, over and over."""
-    return data.StructLayout({"descriptor": read_descriptor_layout(), "fill": 16})
+__all__ = ["AffineReader", "read_beat_layout"]
 
 
 def read_beat_layout(data_bits: int) -> data.StructLayout:
@@ -38,13 +33,16 @@ class AffineReader(wiring.Component):
     data_bits: D, 16 to 512, a power of two.
     depth: beats of room, a power of two of at least 4 · burst_beats.
     burst_beats: of the longest burst, a power of two; no more than 4096 bytes.
+    fill: whether what padding is made of, 16 bits over and over, follows the descriptor; else it is +0.
+    target: "ecp5" or "portable".
 
     Members
     -------
-    start: In(stream of read_start_layout). Ready while not busy (and not halted).
+    words: In(stream of 32 bits). The ``word_count`` words of the stream. Ready while not busy (and not halted), and
+        from the first to the last.
     out: Out(stream of read_beat_layout).
     port: Out(ReadClientSignature).
-    busy: Out(1). From the cycle after ``start`` to ``done``.
+    busy: Out(1). From the cycle after the first word to ``done``.
     done: Out(1), for a cycle: every beat has been taken, or the reader has been halted; nothing is outstanding.
     error: Out(StreamError). Rises when it is found, stays until the next start.
     halt: In(1). Ends the stream: no beat is offered any more (one on offer is withdrawn), and no burst asked for but
@@ -52,16 +50,27 @@ class AffineReader(wiring.Component):
     waits: Out(1). Memory has been asked for something that has not come.
     """
 
-    def __init__(self, *, data_bits: int, depth: int = 256, burst_beats: int = 16):
+    def __init__(
+        self,
+        *,
+        data_bits: int,
+        depth: int = 256,
+        burst_beats: int = 16,
+        fill: bool = False,
+        target: str = "portable",
+    ):
         check_widths(data_bits, burst_beats)
         if not isinstance(depth, int) or depth.bit_count() != 1 or not 4 * burst_beats <= depth <= 4096:
             raise ValueError(
                 f"depth must be a power of two from 4 × burst_beats = {4 * burst_beats} to 4096, not {depth!r}"
             )
         self._data_bits, self._depth, self._burst_beats = data_bits, depth, burst_beats
+        self._fill = fill
+        self._walk = AffineWalk(padding=True, target=target)
+        self._split = BurstSplit(data_bits=data_bits, burst_beats=burst_beats, target=target)
         super().__init__(
             {
-                "start": In(stream.Signature(read_start_layout())),
+                "words": In(stream.Signature(32)),
                 "out": Out(stream.Signature(read_beat_layout(data_bits))),
                 "port": Out(ReadClientSignature(data_bits=data_bits)),
                 "busy": Out(1),
@@ -72,48 +81,47 @@ class AffineReader(wiring.Component):
             }
         )
 
+    @property
+    def word_count(self) -> int:
+        """Words of a stream."""
+        return READ_WORDS + self._fill
+
     def elaborate(self, platform):
         m = Module()
-        size_bits = (self._data_bits // 8 - 1).bit_length()
         beat_bits = self._burst_beats.bit_length() - 1
-        order = data.StructLayout({"padding": 1, "last": 1})
-        m.submodules.walk = walk = AffineWalk(padding=True)
-        m.submodules.split = split = BurstSplit(data_bits=self._data_bits, burst_beats=self._burst_beats)
+        order = data.StructLayout({"padding": 1, "ends": 1, "last": 1, "length": beat_bits})
+        m.submodules.walk = walk = self._walk
+        m.submodules.split = split = self._split
         m.submodules.beats = beats = BlockFifo(width=self._data_bits, depth=self._depth)
-        # Where padding goes among the runs that are read. A run is here before its first burst is asked for.
+        # Where padding goes among the bursts that are read. A burst is here before it is asked for.
         m.submodules.orders = orders = BlockFifo(width=order.size, depth=self._depth)
-
-        descriptor = self.start.payload.descriptor
-        starts = Signal()
-        running = Signal()
-        clear = Signal()
-        fill = Signal(16)
-        run = Signal(32)
-        last_beat = Signal(32)  # of a run, counted from 0
-        misaligned = Signal()
-        empty = Signal()
-        m.d.comb += starts.eq(self.start.valid & self.start.ready)
-        with m.If(starts):
-            m.d.sync += [
-                fill.eq(self.start.payload.fill),
-                run.eq(descriptor.run),
-                misaligned.eq(is_misaligned(descriptor, self._data_bits, run_multiple=self._data_bits // 8)),
-                empty.eq(is_empty(descriptor)),
-            ]
+        m.submodules.frame = frame = StreamFrame(
+            words=self.word_count, data_bits=self._data_bits, run_multiple=self._data_bits // 8
+        )
+        running, clear = frame.running, Signal()
+        takes = self.words.valid & self.words.ready
         m.d.comb += [
-            walk.start.payload.eq(descriptor),
-            walk.start.valid.eq(starts),
-            walk.runs.ready.eq(split.runs.ready),
-            split.runs.valid.eq(walk.runs.valid),
-            split.runs.payload.eq(walk.runs.payload),
-            split.runs.payload.padding.eq(walk.runs.payload.padding | misaligned),
-            split.last_beat.eq(last_beat),
+            frame.words.valid.eq(self.words.valid),
+            frame.words.payload.eq(self.words.payload),
+            self.words.ready.eq(frame.words.ready),
+            walk.words.payload.eq(self.words.payload),
+            walk.words.valid.eq(takes & (frame.number < READ_WORDS)),
+            split.run.eq(frame.run),
+            clear.eq(frame.dropping | frame.halting),
+            Cat(self.busy, self.done, self.error).eq(Cat(frame.busy, frame.done, frame.error)),
+            frame.halt.eq(self.halt),
         ]
+        fill = Signal(16)
+        if self._fill:
+            with m.If(takes & (frame.number == READ_WORDS)):
+                m.d.sync += fill.eq(self.words.payload)
+        connect(m, walk.runs, split.runs)
         for part in (walk, split, beats, orders):
             m.d.comb += part.clear.eq(clear)
 
         # --- asking -----------------------------------------------------------------------------------------
         request, burst = self.port.request, split.bursts.payload
+        padding = burst.padding | frame.misaligned
         moves = Signal()
         asks = Signal()
         beats_asked = Signal(range(self._burst_beats + 1))
@@ -121,19 +129,19 @@ class AffineReader(wiring.Component):
         fits = Signal()  # the longest burst, also if one was asked for in the cycle before
         m.d.comb += [
             moves.eq(
-                (burst.padding | (fits & (~request.valid | request.ready)))
-                & (~burst.begins | orders.room)
+                (padding | (fits & (~request.valid | request.ready)))
+                & orders.room
                 & split.bursts.valid
                 & running
             ),
             split.bursts.ready.eq(moves),
-            orders.write.eq(moves & burst.begins),
-            orders.data.eq(Cat(burst.padding, burst.last)),
-            asks.eq(moves & ~burst.padding),
+            orders.write.eq(moves),
+            orders.data.eq(Cat(padding, burst.ends, burst.last, burst.length[:beat_bits])),
+            asks.eq(moves & ~padding),
             beats_asked.eq(Mux(asks, burst.length[:beat_bits] + 1, 0)),
         ]
         m.d.sync += [places.eq(places + beats.taken - beats_asked), fits.eq(places >= 2 * self._burst_beats)]
-        with m.If(starts):
+        with m.If(frame.starts):
             m.d.sync += places.eq(self._depth)
         with m.If(asks):
             m.d.sync += [
@@ -147,11 +155,16 @@ class AffineReader(wiring.Component):
         # --- what comes back --------------------------------------------------------------------------------
         outstanding = Signal.like(places)
         m.d.sync += outstanding.eq(outstanding + beats_asked - self.port.valid)
-        m.d.comb += [beats.write.eq(self.port.valid), beats.data.eq(self.port.data)]
+        m.d.comb += [
+            beats.write.eq(self.port.valid),
+            beats.data.eq(self.port.data),
+            frame.bus_error.eq(self.port.valid & self.port.error),
+            frame.quiet.eq(outstanding == 0),
+        ]
         m.d.comb += self.waits.eq(request.valid | (outstanding != 0))
 
         out = self.out.payload
-        left = Signal(32 - size_bits)  # of the run on its way out
+        place = Signal(beat_bits)  # of the beat in its burst
         ends = Signal()
         out_valid = Signal()
         out_free = Signal()
@@ -159,63 +172,26 @@ class AffineReader(wiring.Component):
         head = data.View(order, orders.out.payload)
         gives = Signal()
         m.d.comb += [
+            ends.eq(place == head.length),
             out_free.eq(~out_valid | self.out.ready),
             gives.eq(orders.out.valid & (head.padding | beats.out.valid) & out_free),
             beats.out.ready.eq(orders.out.valid & ~head.padding & out_free),
             orders.out.ready.eq(gives & ends),
             self.out.valid.eq(out_valid & running),
+            frame.complete.eq(out_valid & self.out.ready & out_last),
         ]
         with m.If(out_free):
             m.d.sync += [
                 out_valid.eq(gives),
                 out.data.eq(Mux(head.padding, fill.replicate(self._data_bits // 16), beats.out.payload)),
-                out.last.eq(ends),
+                out.last.eq(ends & head.ends),
                 out.pad.eq(head.padding),
-                out_last.eq(ends & head.last),
+                out_last.eq(ends & head.ends & head.last),
             ]
         with m.If(gives):
-            m.d.sync += [left.eq(left - 1), ends.eq(left == 1)]
-            with m.If(ends):
-                m.d.sync += [left.eq(last_beat), ends.eq(last_beat == 0)]
-
-        # --- from start to done -----------------------------------------------------------------------------
-        with m.If(running & self.port.valid & self.port.error & (self.error == StreamError.NONE)):
-            m.d.sync += self.error.eq(StreamError.BUS_ERROR)
-        with m.FSM() as fsm:
-            with m.State("IDLE"):
-                m.d.comb += self.start.ready.eq(~self.halt)  # and the walk is, too
-                with m.If(starts):
-                    m.d.sync += self.error.eq(StreamError.NONE)
-                    m.next = "CHECK"
-            with m.State("CHECK"):
-                m.d.sync += [
-                    last_beat.eq((run - 1)[:32] >> size_bits),
-                    left.eq((run - 1)[:32] >> size_bits),
-                    ends.eq(run <= self._data_bits // 8),
-                ]
-                m.d.sync += running.eq(1)
-                m.next = "RUN"
-                with m.If(empty):
-                    m.d.sync += running.eq(0)
-                    m.d.comb += clear.eq(1)
-                    m.d.sync += self.error.eq(StreamError.EMPTY)
-                    m.next = "DONE"
-                with m.Elif(misaligned):
-                    m.d.sync += self.error.eq(StreamError.MISALIGNED)
-            with m.State("RUN"):
-                with m.If(out_valid & self.out.ready & out_last):
-                    m.d.sync += [out_valid.eq(0), running.eq(0)]
-                    m.next = "DONE"
-                with m.Elif(self.halt):
-                    m.d.sync += running.eq(0)
-                    m.next = "HALT"
-            with m.State("HALT"):  # beats that come are dropped
-                m.d.comb += clear.eq(1)
-                m.d.sync += out_valid.eq(0)
-                with m.If(outstanding == 0):
-                    m.next = "DONE"
-            with m.State("DONE"):
-                m.d.comb += self.done.eq(1)
-                m.next = "IDLE"
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+            m.d.sync += place.eq(Mux(ends, 0, place + 1))
+        with m.If(frame.starts | frame.complete | frame.halting):
+            m.d.sync += out_valid.eq(0)
+        with m.If(frame.starts):
+            m.d.sync += place.eq(0)
         return m

@@ -3,12 +3,12 @@
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.memory.affine import AffineWalk
-from sat_hdl.memory.check import is_empty, is_misaligned
-from sat_hdl.memory.descriptor import StreamError, write_descriptor_layout
+from sat_hdl.memory.descriptor import WRITE_WORDS, StreamError
 from sat_hdl.memory.fifo import BlockFifo
+from sat_hdl.memory.frame import StreamFrame
 from sat_hdl.memory.read_port import request_layout
 from sat_hdl.memory.split import BurstSplit, check_widths
 from sat_hdl.memory.write_port import WriteClientSignature, write_beat_layout
@@ -28,13 +28,15 @@ class AffineWriter(wiring.Component):
     data_bits: D, 16 to 512, a power of two.
     depth: beats of room, a power of two of at least 2 · burst_beats.
     burst_beats: of the longest burst, a power of two; no more than 4096 bytes.
+    target: "ecp5" or "portable".
 
     Members
     -------
-    start: In(stream of write_descriptor_layout). Ready while not busy (and not halted).
+    words: In(stream of 32 bits). The 12 words of a descriptor. Ready while not busy (and not halted), and from the
+        first to the last.
     data: In(stream of data_bits). Ready only while beats of a started stream are wanted.
     port: Out(WriteClientSignature).
-    busy: Out(1). From the cycle after ``start`` to ``done``.
+    busy: Out(1). From the cycle after the first word to ``done``.
     done: Out(1), for a cycle: memory has answered for every burst, or the writer has been halted; nothing is
         outstanding.
     error: Out(StreamError). Rises when it is found, stays until the next start.
@@ -46,16 +48,18 @@ class AffineWriter(wiring.Component):
     #: Bursts that may wait to be asked for, and that may be unanswered.
     queued, most_outstanding = 16, 255
 
-    def __init__(self, *, data_bits: int, depth: int = 256, burst_beats: int = 16):
+    def __init__(self, *, data_bits: int, depth: int = 256, burst_beats: int = 16, target: str = "portable"):
         check_widths(data_bits, burst_beats)
         if not isinstance(depth, int) or depth.bit_count() != 1 or not 2 * burst_beats <= depth <= 4096:
             raise ValueError(
                 f"depth must be a power of two from 2 × burst_beats = {2 * burst_beats} to 4096, not {depth!r}"
             )
-        self._data_bits, self._depth, self._burst_beats = data_bits, depth, burst_beats
+        self._data_bits, self._depth = data_bits, depth
+        self._walk = AffineWalk(padding=False, target=target)
+        self._split = BurstSplit(data_bits=data_bits, burst_beats=burst_beats, target=target)
         super().__init__(
             {
-                "start": In(stream.Signature(write_descriptor_layout())),
+                "words": In(stream.Signature(32)),
                 "data": In(stream.Signature(data_bits)),
                 "port": Out(WriteClientSignature(data_bits=data_bits)),
                 "busy": Out(1),
@@ -71,37 +75,24 @@ class AffineWriter(wiring.Component):
         size = self._data_bits // 8
         size_bits = (size - 1).bit_length()
         beat = write_beat_layout(self._data_bits)
-        m.submodules.walk = walk = AffineWalk(padding=False)
-        m.submodules.split = split = BurstSplit(data_bits=self._data_bits, burst_beats=self._burst_beats)
+        m.submodules.walk = walk = self._walk
+        m.submodules.split = split = self._split
         m.submodules.beats = beats = BlockFifo(width=beat.size, depth=self._depth)
-
-        descriptor = self.start.payload
-        starts = Signal()
-        running = Signal()
-        clear = Signal()
-        run = Signal(32)
-        last_beat = Signal(32)
-        misaligned = Signal()
-        empty = Signal()
+        m.submodules.frame = frame = StreamFrame(words=WRITE_WORDS, data_bits=self._data_bits, run_multiple=2)
+        running, misaligned = frame.running, frame.misaligned
         requests = SyncFIFO(width=request_layout().size, depth=self.queued)
-        m.submodules.requests = ResetInserter(clear)(requests)
-        m.d.comb += starts.eq(self.start.valid & self.start.ready)
-        with m.If(starts):
-            m.d.sync += [
-                run.eq(descriptor.run),
-                misaligned.eq(is_misaligned(descriptor, self._data_bits, run_multiple=2)),
-                empty.eq(is_empty(descriptor)),
-            ]
+        m.submodules.requests = ResetInserter(frame.dropping)(requests)
+        connect(m, flipped(self.words), frame.words)
+        connect(m, walk.runs, split.runs)
         m.d.comb += [
-            walk.start.payload.eq(descriptor),
-            walk.start.valid.eq(starts),
-            walk.runs.ready.eq(split.runs.ready),
-            split.runs.valid.eq(walk.runs.valid),
-            split.runs.payload.eq(walk.runs.payload),
-            split.last_beat.eq(last_beat),
+            walk.words.payload.eq(self.words.payload),
+            walk.words.valid.eq(self.words.valid & self.words.ready),
+            split.run.eq(frame.run),
+            Cat(self.busy, self.done, self.error).eq(Cat(frame.busy, frame.done, frame.error)),
+            frame.halt.eq(self.halt),
         ]
         for part in (walk, split, beats):
-            m.d.comb += part.clear.eq(clear)
+            m.d.comb += part.clear.eq(frame.dropping)
 
         # --- taking beats until a burst is whole ------------------------------------------------------------
         burst, request = split.bursts.payload, self.port.request
@@ -125,7 +116,9 @@ class AffineWriter(wiring.Component):
         ]
         with m.If(takes):
             m.d.sync += place.eq(Mux(whole, 0, place + 1))
-        with m.If(starts):
+        used = frame.run[:size_bits]
+        m.d.sync += tail.eq(Cat(*((used == 0) | (used > i) for i in range(size - 1)), used == 0))
+        with m.If(frame.starts):
             m.d.sync += [place.eq(0), complete.eq(0)]
         with m.Elif(takes & whole & burst.ends & burst.last):
             m.d.sync += complete.eq(1)
@@ -143,44 +136,9 @@ class AffineWriter(wiring.Component):
         ]
         m.d.sync += outstanding.eq(outstanding + accepted - self.port.done)
         m.d.comb += self.waits.eq(requests.r_rdy | (outstanding != 0))
-
-        # --- from start to done -----------------------------------------------------------------------------
-        with m.If(running & self.port.done & self.port.error & (self.error == StreamError.NONE)):
-            m.d.sync += self.error.eq(StreamError.BUS_ERROR)
-        with m.FSM() as fsm:
-            with m.State("IDLE"):
-                m.d.comb += self.start.ready.eq(~self.halt)  # and the walk is, too
-                with m.If(starts):
-                    m.d.sync += self.error.eq(StreamError.NONE)
-                    m.next = "CHECK"
-            with m.State("CHECK"):
-                used = run[:size_bits]
-                m.d.sync += [
-                    last_beat.eq((run - 1)[:32] >> size_bits),
-                    tail.eq(Cat(*((used == 0) | (used > i) for i in range(size - 1)), used == 0)),
-                ]
-                m.d.sync += running.eq(1)
-                m.next = "RUN"
-                with m.If(empty):
-                    m.d.sync += running.eq(0)
-                    m.d.comb += clear.eq(1)
-                    m.d.sync += self.error.eq(StreamError.EMPTY)
-                    m.next = "DONE"
-                with m.Elif(misaligned):
-                    m.d.sync += self.error.eq(StreamError.MISALIGNED)
-            with m.State("RUN"):
-                with m.If(complete & ~requests.r_rdy & (outstanding == 0)):
-                    m.d.sync += running.eq(0)
-                    m.next = "DONE"
-                with m.Elif(self.halt):
-                    m.d.sync += running.eq(0)
-                    m.next = "HALT"
-            with m.State("HALT"):  # what was asked for is still given its data
-                with m.If(outstanding == 0):
-                    m.d.comb += clear.eq(1)
-                    m.next = "DONE"
-            with m.State("DONE"):
-                m.d.comb += self.done.eq(1)
-                m.next = "IDLE"
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        m.d.comb += [
+            frame.bus_error.eq(self.port.done & self.port.error),
+            frame.quiet.eq(outstanding == 0),
+            frame.complete.eq(complete & ~requests.r_rdy & (outstanding == 0)),
+        ]
         return m

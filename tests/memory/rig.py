@@ -23,7 +23,7 @@ class Rig(wiring.Component):
 
     def __init__(self, *, readers: int, writers: int, data_bits: int, depth: int, burst_beats: int):
         arguments = {"data_bits": data_bits, "depth": depth, "burst_beats": burst_beats}
-        self.readers = [AffineReader(**arguments) for _ in range(readers)]
+        self.readers = [AffineReader(**arguments, fill=True) for _ in range(readers)]
         self.writers = [AffineWriter(**arguments) for _ in range(writers)]
         self.read_port = ReadPort(clients=readers, data_bits=data_bits)
         self.write_port = WritePort(clients=writers, data_bits=data_bits)
@@ -65,8 +65,8 @@ class Job:
     """A stream to read or to write: what went in and what came out.
 
     ``beats``: of a writer those to write (integers), of a reader those that came (data, last). ``stall``: probability
-    of not taking or giving a beat. ``halt_at``: cycle after the start in which halt rises. ``cycles``: from start to
-    done; ``first``, ``last``: of the first and the last beat. ``taken``: beats.
+    of not taking or giving a beat. ``halt_at``: cycle after the first word in which halt rises. ``cycles``: from it
+    to done; ``first``, ``last``: of the first and the last beat. ``taken``: beats.
     """
 
     descriptor: Descriptor
@@ -111,6 +111,7 @@ class _Client:
         self.pins, self.name, self.reads, self.jobs = pins, name, reads, list(jobs)
         self.random = random.Random(f"{name} {seed}")
         self.job: Job | None = None
+        self.words: list[int] = []  # of the job, still to be given
         self.offered = False
         self.held = None
 
@@ -125,14 +126,14 @@ class _Client:
         self.pins[f"{self.name}_{part}"] = int(value)
 
     def drive(self):
-        if self.job is None and self.jobs:
+        if self.job is None and self.jobs and not self.words:
             words = self.jobs[0].descriptor.words()
-            if self.reads:
-                words = [*words, self.jobs[0].fill]
-            else:
-                words = words[:12]
-            self._put("start__payload", sum(word << 32 * i for i, word in enumerate(words)))
-        self._put("start__valid", self.job is None and bool(self.jobs))
+            self.words = [*words, self.jobs[0].fill] if self.reads else words[:12]
+        if self.words:
+            self._put("words__payload", self.words[0])
+        self._put(
+            "words__valid", bool(self.words) and (self.job is None or self.random.random() >= self.job.stall)
+        )
         job = self.job
         self._put("halt", job is not None and job.halt_at is not None and job.cycles >= job.halt_at)
         willing = job is not None and self.random.random() >= job.stall
@@ -150,9 +151,13 @@ class _Client:
         job = self.job
         if job is None:
             assert not self._get("done")
-            if self._get("start__valid") and self._get("start__ready"):
+            if self._get("words__valid") and self._get("words__ready"):
                 self.job = self.jobs.pop(0)
+                self.words.pop(0)
             return
+        if self._get("words__valid"):
+            assert self._get("words__ready"), "a word of a stream had to wait"
+            self.words.pop(0)
         job.cycles += 1
         moved = self._get("out__valid" if self.reads else "data__valid") and self._get(
             "out__ready" if self.reads else "data__ready"

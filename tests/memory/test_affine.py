@@ -28,7 +28,11 @@ def walked(simulation, name: str, descriptors: list[Descriptor], stall=NONE):
     runs = [descriptor.runs() for descriptor in descriptors]
     total = sum(len(address) for address, _ in runs)
     result = simulation.run(
-        {f"{name}__start": starts}, {f"{name}__runs": total}, stall=stall, idle_timeout=1000, quiet=50
+        {f"{name}__words": starts.reshape(-1, 1)},
+        {f"{name}__runs": total},
+        stall=stall,
+        idle_timeout=1000,
+        quiet=50,
     )
     beats = result.outputs[f"{name}__runs"].astype(np.uint64)
     address = np.concatenate([address for address, _ in runs])
@@ -70,7 +74,7 @@ def test_one_run_a_cycle(simulation, name):
              Loop(count=2, stride=8)]  # fmt: skip
     descriptor = Descriptor(base=1 << 20, run=8, loops=loops)
     result = walked(simulation, name, [descriptor])
-    start, runs = f"{name}__start", f"{name}__runs"
+    start, runs = f"{name}__words", f"{name}__runs"
     assert result.last[runs] - result.first[runs] == 23
     walk = AffineWalk(padding=name == "reads")
     assert result.first[runs] - result.first[start] == walk.latency
@@ -81,19 +85,16 @@ def test_clear_forgets_the_rest(simulation):
     for name, words in (("reads", READ_WORDS), ("writes", WRITE_WORDS)):
         for waited in (1, 2, 3, 4, 5, 20):
             simulation.reset()
-            simulation.set(f"{name}__start__payload", _bits(long.words()[:words]))
-            simulation.set(f"{name}__start__valid", 1)
-            simulation.step()
-            simulation.set(f"{name}__start__valid", 0)
+            for word in long.words()[:words]:
+                simulation.set(f"{name}__words__payload", word)
+                simulation.set(f"{name}__words__valid", 1)
+                simulation.step()
+            simulation.set(f"{name}__words__valid", 0)
             simulation.set(f"{name}__runs__ready", 1)
             simulation.step(waited)
             simulation.set(f"{name}__clear", 1)
             simulation.step()
             simulation.set(f"{name}__clear", 0)
             assert simulation.get(f"{name}__runs__valid") == 0
-            assert simulation.get(f"{name}__start__ready") == 1
+            assert simulation.get(f"{name}__words__ready") == 1
             walked(simulation, name, [short])
-
-
-def _bits(words: list[int]) -> int:
-    return sum(word << 32 * i for i, word in enumerate(words))

@@ -29,15 +29,13 @@ def words(layout, rows: list[dict[str, int]]) -> np.ndarray:
 
 def bursts_of(run: dict[str, int], beats: int, size: int, most: int) -> list[dict[str, int]]:
     """By the definition."""
-    if run["padding"]:
-        return [{"begins": 1, "ends": 1, "padding": 1, "last": run["last"]}]
     first = run["address"] // size
     starts = [beat for beat in range(first, first + beats) if beat == first or beat % most == 0]
     ends = [*starts[1:], first + beats]
     return [
         {
             "address": start * size % 2**32, "length": end - start - 1, "begins": start == first,
-            "ends": end == first + beats, "padding": 0, "last": run["last"],
+            "ends": end == first + beats, "padding": run["padding"], "last": run["last"],
         }
         for start, end in zip(starts, ends, strict=True)
     ]  # fmt: skip
@@ -46,7 +44,8 @@ def bursts_of(run: dict[str, int], beats: int, size: int, most: int) -> list[dic
 def cut(simulation, name: str, runs: list[dict[str, int]], beats: int, stall):
     bits, most = SHAPES[name]
     want = [burst for run in runs for burst in bursts_of(run, beats, bits // 8, most)]
-    simulation.set(f"{name}__last_beat", beats - 1)
+    simulation.set(f"{name}__run", beats * bits // 8 - random.Random(beats).randrange(bits // 8))
+    simulation.step(2)
     result = simulation.run(
         {f"{name}__runs": words(run_layout(), runs)}, {f"{name}__bursts": len(want)}, stall=stall,
         idle_timeout=1000, quiet=20,

@@ -183,7 +183,7 @@ def test_a_reader_takes_a_beat_a_cycle(pins, beats):
     check_read(job, memory.memory, 64)
     cycles = job.last - job.first + 1
     assert len(job.beats) / cycles >= 0.97
-    assert job.first <= 30 + 17
+    assert job.first <= 30 + 15 + 10  # memory's latency, the words
     assert job.cycles <= job.last + 1
 
 
@@ -289,7 +289,7 @@ def test_halt_ends_at_any_time(pins, weather):
     seed = 50
     print(f"seed {seed}")
     rng, values = random.Random(f"{seed} {weather}"), np.random.default_rng(seed)
-    for halt_at in (0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 20, 50, 200):
+    for halt_at in (0, 1, 9, *range(14, 26), 33, 60, 200):
         memory = memory_of(pins, "d64", weather=WEATHERS[weather], seed=seed)
         before = memory.memory.copy()
         read, good = (random_descriptor(rng, 64, beats=400) for _ in range(2))
