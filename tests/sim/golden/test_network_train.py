@@ -181,7 +181,7 @@ def test_refusals(call, message):
 
 @pytest.mark.parametrize(("name", "least"), [("mlp", 0.85), ("cnn", 0.7), ("resnet", 0.7)])
 def test_presets_learn_digits(name, least):
-    """One epoch; `scripts/accuracy.py` prints what whole runs reach."""
+    """One epoch; `scripts/bench accuracy` prints what whole runs reach."""
     config = NetworkConfig(method="dense", epochs=1)
     result = train_network(build(model(name)), load_digit_images(), config, GoldenEngine())
     print(result.history)
