@@ -1,6 +1,7 @@
 """Runs random programs on the simulated device: good ones beside the emulator, damaged ones in between."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -19,7 +20,7 @@ from sat_hdl.sim.run import SimulationError
 from sat_hdl.sim.verilog import emit
 from sat_hdl.system import SatTop
 
-__all__ = ["BLOCK", "CONFIGS", "FuzzFailure", "run_block", "slack"]
+__all__ = ["BLOCK", "CONFIGS", "TURNS", "FuzzFailure", "run_block", "slack"]
 
 #: Devices that programs run on, in turns.
 CONFIGS = {
@@ -153,10 +154,7 @@ class _Device:
         """Runs a damaged program, then resets the device; returns how it ended."""
         system, case, memory = self.system, made.case, made.memory
         if made.confined:
-            memory = MemoryConfig(
-                **{**{f: getattr(memory, f) for f in memory.__dataclass_fields__},
-                   "writable": tuple((a, b - a) for a, b in case.outputs)}
-            )  # fmt: skip
+            memory = replace(memory, writable=tuple((a, b - a) for a, b in case.outputs))
         self.start(case, made.address, memory, made.limit)
         ended = "reset"
         if made.reset is not None:
