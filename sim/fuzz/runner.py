@@ -64,11 +64,11 @@ class FuzzFailure(AssertionError):
 
 def slack(memory: MemoryConfig) -> int:
     """Cycles that a program may take beyond its limit to end, and a reset to be over: what was asked of memory is
-    waited for, up to 16 bursts of 16 beats each way, of which any may take the longest latency."""
-    (_, read), (_, write) = memory.latencies
+    waited for, at most 48 bursts of 16 beats each way, of which memory serves as many at once as it accepts."""
+    latency = max(most for _, most in memory.latencies)
+    rounds = -(-48 // memory.outstanding)
     per_beat = 1 / (1 - max(memory.stalls)) / min(memory.bandwidth or 2, 1)
-    most = 16 if memory.outstanding == 1 else 1
-    return int(500 + most * 2 * max(read, write) + 2 * 256 * 2 * per_beat)
+    return int(500 + rounds * latency + 2 * 48 * 16 * per_beat)
 
 
 @cache
