@@ -54,9 +54,9 @@ class MemoryPort:
         return elements / (self.intake if run % self.intake == 0 else 1)
 
 
-def default_port(config: Config, mhz: float) -> MemoryPort:
+def default_port(config: Config, mhz: float, latency: int = 40) -> MemoryPort:
     """The paper's memory for an array of the paper's size, else the configuration's own port."""
     paper = PRESETS["paper-32x32"]
     if (config.rows, config.cols) == (paper.rows, paper.cols):
-        return MemoryPort.of_bandwidth(PAPER_GBPS, mhz)
-    return MemoryPort.of_device(config)
+        return MemoryPort.of_bandwidth(PAPER_GBPS, mhz, latency)
+    return MemoryPort.of_device(config, latency)
