@@ -27,6 +27,8 @@ COMMANDS = (
     "compile",
     "run",
     "profile",
+    "schedule",
+    "compare",
     "build",
     "boards",
     "synth",

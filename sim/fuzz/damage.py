@@ -10,7 +10,7 @@ from sat_hdl.control.isa import UNITS, Instruction, Op, encode
 from sat_hdl.sim.fuzz.programs import SIZE, Case
 from sat_hdl.sim.memory_config import MemoryConfig
 
-__all__ = ["DAMAGES", "Damaged", "weather"]
+__all__ = ["DAMAGES", "Damaged", "at_run", "damaged", "weather"]
 
 
 @dataclass

@@ -254,7 +254,7 @@ def make(rng: Random, config: Config) -> Case:
     while any(left):
         mixed.append(rng.choice([items for items in left if items]).pop(0))
     works = list(_flat(mixed))
-    writer = _Writer(rng)
+    words, writer = [], _Writer(rng)
     if how == "pairs":
         try:
             words = _by_pairs(rng, works, writer)

@@ -1,6 +1,7 @@
 """Runs random programs on the simulated device: good ones beside the emulator, damaged ones in between."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -19,7 +20,7 @@ from sat_hdl.sim.run import SimulationError
 from sat_hdl.sim.verilog import emit
 from sat_hdl.system import SatTop
 
-__all__ = ["BLOCK", "CONFIGS", "FuzzFailure", "run_block", "slack"]
+__all__ = ["BLOCK", "CONFIGS", "TURNS", "FuzzFailure", "run_block", "slack"]
 
 #: Devices that programs run on, in turns.
 CONFIGS = {
@@ -63,11 +64,11 @@ class FuzzFailure(AssertionError):
 
 def slack(memory: MemoryConfig) -> int:
     """Cycles that a program may take beyond its limit to end, and a reset to be over: what was asked of memory is
-    waited for, up to 16 bursts of 16 beats each way, of which any may take the longest latency."""
-    (_, read), (_, write) = memory.latencies
+    waited for, at most 48 bursts of 16 beats each way, of which memory serves as many at once as it accepts."""
+    latency = max(most for _, most in memory.latencies)
+    rounds = -(-48 // memory.outstanding)
     per_beat = 1 / (1 - max(memory.stalls)) / min(memory.bandwidth or 2, 1)
-    most = 16 if memory.outstanding == 1 else 1
-    return int(500 + most * 2 * max(read, write) + 2 * 256 * 2 * per_beat)
+    return int(500 + rounds * latency + 2 * 48 * 16 * per_beat)
 
 
 @cache
@@ -153,10 +154,7 @@ class _Device:
         """Runs a damaged program, then resets the device; returns how it ended."""
         system, case, memory = self.system, made.case, made.memory
         if made.confined:
-            memory = MemoryConfig(
-                **{**{f: getattr(memory, f) for f in memory.__dataclass_fields__},
-                   "writable": tuple((a, b - a) for a, b in case.outputs)}
-            )  # fmt: skip
+            memory = replace(memory, writable=tuple((a, b - a) for a, b in case.outputs))
         self.start(case, made.address, memory, made.limit)
         ended = "reset"
         if made.reset is not None:

@@ -1,0 +1,240 @@
+"""The best way to do a product: dataflow, blocks, order of loops, what stays in the buffers, when it is pruned.
+
+The model of time. A product is cut into blocks that fit half of each buffer. Each block is a job of the array, whose
+cycles are those of :mod:`sat_hdl.compiler.cycles`; jobs follow one another, one at a time. Its k is the innermost
+loop, so that sums stay in the result buffer. An operand stays in its buffer while consecutive blocks want the
+same part. While a job runs, the next one's operands are loaded and the last one's results stored; so every job takes
+the greater of its array's cycles and of its memory's, and the first load and the last store are exposed. A load waits
+for the memory's latency once. Activations of convolutions are loaded once for each position of the kernel, as the
+device does (implicit im2col without reuse).
+
+Moment of pruning. Pre-generated copies hold kept values and 4-bit indices; the update writes them. On the
+fly, every load of a block of weights brings all of them as binary16 through SORE, whose lanes take an element a cycle
+(M cycles a group).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sat_hdl.compiler.dataflows import Dataflow, kept_of
+from sat_hdl.compiler.memory_port import MemoryPort
+from sat_hdl.compiler.networks.table import Gemm
+from sat_hdl.config import Config, ConfigError
+
+__all__ = ["PRUNING", "Blocks", "Plan", "candidates", "cost", "plan", "update_bytes"]
+
+#: Moments of pruning.
+PRUNING = ("pregenerated", "on the fly")
+#: Bytes of a kept value and of its index.
+_VALUE, _INDEX = 2.0, 0.5
+#: Share of a product's time from which on the array, or memory, is what bounds it.
+_MOST = 0.8
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Most rows, most of k and most columns of a block; whether rows are the outermost loop (k is the innermost)."""
+
+    m: int
+    k: int
+    n: int
+    rows_outer: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a product is to be done, and what that costs; of all ``gemm.count``.
+
+    Members
+    -------
+    cycles: all. array_cycles: of the jobs alone. memory_cycles: of loads and stores alone.
+    macs: multiply-accumulates that count. read, written: bytes. jobs: of the array.
+    bound: "array", "memory" or "latency", by which of the first two takes most of the time, if any does.
+    """
+
+    gemm: Gemm
+    dataflow: str
+    blocks: Blocks
+    pruning: str | None
+    cycles: int
+    array_cycles: int
+    memory_cycles: int
+    macs: int
+    read: float
+    written: float
+    jobs: int
+
+    @property
+    def bound(self) -> str:
+        most = max(self.array_cycles, self.memory_cycles)
+        if most < _MOST * self.cycles:
+            return "latency"
+        return "array" if self.array_cycles >= self.memory_cycles else "memory"
+
+
+def _pieces(length: int, most: int, step: int) -> list[tuple[int, int]]:
+    """``length`` in pieces of at most ``most``, about equal, multiples of ``step`` but the last: (size, count)."""
+    each = min(length, -(-length // (-(-length // most) * step)) * step)
+    full, rest = divmod(length, each)
+    return [(size, count) for size, count in ((each, full), (rest, 1)) if size and count]
+
+
+def candidates(config: Config, gemm: Gemm, dataflow: Dataflow) -> Iterator[Blocks]:
+    """Ways to cut a product that fit: k in 1, 2, 4 … parts, columns in bands, and as many rows as fit, or some of
+    the halvings of that."""
+    turned = dataflow.turned(gemm)
+    if turned is None:
+        return
+    step = max(gemm.group or 1, config.rows if dataflow.name == "ws" else config.panel)
+    tile = config.rows
+    parts = 1
+    while True:
+        k = min(turned.k, -(-turned.k // (parts * step)) * step)
+        for n in dataflow.widths(config, turned.n):
+            rows = dataflow.most_rows(config, k, kept_of(turned, k), n)
+            if rows == 0:
+                continue
+            for shift in range(4):
+                m = min(turned.m, max(rows >> shift, min(tile, rows)))
+                for rows_outer in (False, True):
+                    yield Blocks(m, k, n, rows_outer)
+                if m < rows >> shift or rows >> shift <= tile:
+                    break
+        if k <= step:
+            return
+        parts *= 2
+
+
+@dataclass(frozen=True)
+class _Jobs:
+    """``count`` equal jobs: a block's sizes, which operands they load, whether they start from sums, and store."""
+
+    count: int
+    m: int
+    k: int
+    n: int
+    loads_a: bool
+    loads_b: bool
+    more: bool
+    stores: bool
+
+
+def _jobs(config: Config, turned: Gemm, blocks: Blocks) -> Iterator[_Jobs]:
+    """The jobs of a product, the first one first."""
+    rows = _pieces(turned.m, blocks.m, 1)
+    columns = _pieces(turned.n, blocks.n, min(config.cols, turned.n))
+    depth, repeats = list[int](), list[int]()
+    for k, count in _pieces(turned.k, blocks.k, turned.group or 1):
+        # The first starts from nothing and the last stores; all between them are alike.
+        alike = [1] * count if count <= 3 else [1, count - 2, 1]
+        depth += [k] * len(alike)
+        repeats += alike
+    outer, inner = (rows, columns) if blocks.rows_outer else (columns, rows)
+    for outer_size, outer_count in outer:
+        for number, (inner_size, inner_count) in enumerate(inner):
+            m, n = (outer_size, inner_size) if blocks.rows_outer else (inner_size, outer_size)
+            # With all of k in a block, what the outer loop chooses stays while the inner one runs.
+            fresh = [(False, 1), (True, inner_count - 1)] if number == 0 else [(True, inner_count)]
+            for stays, times in fresh:
+                for i, (k, repeat) in enumerate(zip(depth, repeats)):
+                    held = stays and len(depth) == 1
+                    if times:
+                        yield _Jobs(
+                            count=times * outer_count * repeat, m=m, k=k, n=n,
+                            loads_a=not (held and blocks.rows_outer), loads_b=not held or blocks.rows_outer,
+                            more=i > 0, stores=i == len(depth) - 1,
+                        )  # fmt: skip
+
+
+def cost(
+    config: Config,
+    port: MemoryPort,
+    gemm: Gemm,
+    dataflow: Dataflow,
+    blocks: Blocks,
+    pruning: str | None = None,
+) -> Plan:
+    """What it costs to do ``gemm`` so, by the model of this module."""
+    turned = dataflow.turned(gemm)
+    if turned is None:
+        raise ValueError(f"dataflow must be able to do the product, not {dataflow.name!r}")
+    pattern = None if gemm.keep is None or gemm.group is None else (gemm.keep, gemm.group)
+    run_a, run_b = gemm.run, config.panel if gemm.weights else gemm.n
+    if turned.m != gemm.m or turned.n != gemm.n:
+        run_a, run_b = run_b, run_a
+    total = read = written = first_load = last_store = 0.0
+    array = memory = jobs = 0
+    for job in _jobs(config, turned, blocks):
+        compute = dataflow.cycles(config, job.m, job.k, job.n, pattern, job.more)
+        bytes_a = 2.0 * job.m * job.k * job.loads_a
+        elements_b = float(job.k * job.n * job.loads_b)
+        bytes_b = 2.0 * elements_b
+        if pruning == PRUNING[0]:
+            bytes_b = (_VALUE + _INDEX) * kept_of(turned, job.k) * job.n * job.loads_b
+        loading = port.latency * (job.loads_a + job.loads_b) + max(
+            port.cycles(bytes_a + bytes_b, 0),
+            port.load_cycles(bytes_a / 2, run_a) + port.load_cycles(bytes_b / 2, run_b),
+            elements_b / config.sore_lanes if pruning == PRUNING[1] else 0.0,
+        )
+        stored = float(job.m * job.n * gemm.result_bytes * job.stores)
+        storing = port.cycles(0, stored)
+        moving = max(loading, storing) if port.duplex else loading + storing
+        if jobs == 0:
+            first_load = loading
+        last_store = storing + port.latency
+        total += job.count * max(compute, moving)
+        array += job.count * compute
+        memory += job.count * moving
+        read += job.count * (bytes_a + bytes_b)
+        written += job.count * stored
+        jobs += job.count
+    count = gemm.count
+    # Of equal products, one follows another without a gap.
+    return Plan(
+        gemm=gemm, dataflow=dataflow.name, blocks=blocks, pruning=pruning,
+        cycles=math.ceil(total * count + first_load + last_store),
+        array_cycles=array * count, memory_cycles=math.ceil(memory * count),
+        macs=count * gemm.m * gemm.n * kept_of(gemm, gemm.k), read=read * count, written=written * count,
+        jobs=jobs * count,
+    )  # fmt: skip
+
+
+def update_bytes(gemm: Gemm, pruning: str | None) -> float:
+    """What an update writes for the copy of the weights that this product reads."""
+    weights = gemm.k * gemm.n if gemm.weights else 0
+    if pruning == PRUNING[0]:
+        return (_VALUE + _INDEX) * kept_of(gemm, gemm.k) * gemm.n
+    return 2.0 * weights
+
+
+@lru_cache(maxsize=1 << 14)
+def plan(
+    config: Config,
+    port: MemoryPort,
+    gemm: Gemm,
+    dataflows: tuple[Dataflow, ...],
+    pruning: tuple[str, ...] = PRUNING,
+) -> Plan:
+    """The plan of fewest cycles, those of writing the weights' copy included; of equals, of fewest bytes.
+
+    Raises
+    ------
+    ConfigError: if no way of ``dataflows`` can do it with these buffers.
+    """
+    best: tuple[float, float, Plan] | None = None
+    for dataflow in dataflows:
+        for blocks in candidates(config, gemm, dataflow):
+            for moment in pruning if gemm.keep is not None else (None,):
+                found = cost(config, port, gemm, dataflow, blocks, moment)
+                key = found.cycles + port.cycles(0, update_bytes(gemm, moment)), found.read + found.written
+                if best is None or key < best[:2]:
+                    best = *key, found
+    if best is None:
+        raise ConfigError(
+            f"A product of {gemm.m} × {gemm.k} × {gemm.n} can't be done by "
+            f"{', '.join(each.name for each in dataflows)} with these buffers; allow another dataflow, or make "
+            "`west_depth`, `north_depth` or `result_depth` larger."
+        )
+    return best[2]

@@ -1,0 +1,155 @@
+"""The ways in which an array can do a product: what of it fits the buffers, and the cycles of a block.
+
+A product is one of A, m × k, by B, k × n. Buffers hold two of everything; a block has one half of each.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from sat_hdl.compiler.cycles import product_cycles
+from sat_hdl.compiler.networks.table import Gemm
+from sat_hdl.compiler.product import Product, kept_length
+from sat_hdl.config import Config, ConfigError
+
+__all__ = ["DATAFLOWS", "JOB_CYCLES", "Dataflow", "device_dataflows", "find_dataflows", "kept_of"]
+
+#: From the end of a job to the first operand of the next: the compute unit runs one at a time.
+JOB_CYCLES = 25
+
+
+def _up(value: int, step: int) -> int:
+    return -(-value // step)
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """A dataflow.
+
+    Arguments
+    ---------
+    name: "os", output-stationary: a tile of results stays in the array. "os-t": the same of the transposed product,
+        Yᵀ = Bᵀ · Aᵀ, which a sparse B does not allow, as only B's side selects. "ws", weight-stationary:
+        B stays, a row of the array having one element of k, as the device runs it: dense products alone. "os-fold":
+        as "os" on elements that hold the groups of up to 8 rows of A, so that few columns fill their slots:
+        hardware that is not there, to see what it would bring.
+    title: for people.
+    """
+
+    name: str
+    title: str
+
+    def turned(self, gemm: Gemm) -> Gemm | None:
+        """The product that the array does, or None if it can't do this one."""
+        if self.name == "os-t":
+            if gemm.keep is not None:
+                return None
+            return replace(gemm, m=gemm.n, n=gemm.m)
+        if self.name == "ws" and gemm.keep is not None:
+            return None
+        return gemm
+
+    def widths(self, config: Config, n: int) -> list[int]:
+        """Columns of a block that are worth trying: of bands, of full slots."""
+        if self.name == "ws":
+            return sorted({min(n, config.cols << slots) for slots in range(4)})
+        band = config.cols * config.interleave
+        return sorted({n, *(band << i for i in range(6) if band << i < n)})
+
+    def most_rows(self, config: Config, k: int, kept: int, n: int) -> int:
+        """The most rows of A of which a block of so much of k and n can have; 0 if it fits in no case."""
+        slots = _up(n, config.cols)
+        if _up(n, config.panel) * kept > config.north_depth // 2:
+            return 0
+        west, results = config.west_depth // 2, config.result_depth // 2
+        if self.name == "ws":
+            return min(west // _up(k, config.rows) * config.ingest, results // slots)
+        # Rows of results are full tiles of the array's, and so are those of the west buffer.
+        tiles = min(west // _up(k, config.ingest), results // (slots * config.rows))
+        return tiles * config.rows
+
+    def cycles(
+        self, config: Config, m: int, k: int, n: int, pattern: tuple[int, int] | None, more: bool
+    ) -> int:
+        """Of a block on the array. ``more``: it goes on with the sums of the block before."""
+        return _cycles(self.name, config, m, k, n, pattern, more)
+
+
+@lru_cache(maxsize=1 << 17)
+def _cycles(
+    name: str, config: Config, m: int, k: int, n: int, pattern: tuple[int, int] | None, more: bool
+) -> int:
+    if name == "ws":
+        full, rest = divmod(k, config.rows)
+        return sum(
+            count * (_stationary_cycles(config, m, length, n) + JOB_CYCLES)
+            for count, length in ((full, config.rows), (1, rest))
+            if count and length
+        )
+    if name == "os-fold":
+        return min(_folded(config, fold, m, k, n, pattern, more) for fold in (1, 2, 4, 8))
+    return _folded(config, 1, m, k, n, pattern, more)
+
+
+def _folded(
+    config: Config, fold: int, m: int, k: int, n: int, pattern: tuple[int, int] | None, more: bool
+) -> int:
+    """Output-stationary, with ``fold`` rows of A in an element, whose columns are further slots."""
+    keep, group = pattern or (None, None)
+    slots = _up(n, config.cols)
+    columns = fold * slots * config.cols if fold > 1 else n
+    product = Product(config=config, m=_up(m, fold), k=k, n=columns, keep=keep, group=group)
+    cycles = product_cycles(product, accumulate=more) + JOB_CYCLES
+    # A row's edge brings the groups of all of them while an element takes N weights of each slot.
+    turn = max(config.least_span, fold * slots) * product.job["keep"]
+    edge = _up(fold * product.job["group"], config.west_elements)
+    return max(cycles, cycles * edge // turn) if fold > 1 else cycles
+
+
+def _stationary_cycles(config: Config, m: int, rows: int, n: int) -> int:
+    """Of a job with a weight, or up to 8 slots of them, in each element of ``rows`` rows of the array.
+
+    Each element works on U = 8 / slots rows of A in a turn of 8 cycles; a row of the array is two turns behind
+    the one above; results pass the array's edge at the end.
+    """
+    span = config.least_span
+    slots = _up(n, config.cols)
+    samples = span >> (slots - 1).bit_length()
+    turns = _up(m, samples) + 2 * rows - 1
+    last = ((m - 1) % samples) * (span // samples) + slots - 1
+    return (turns - 1) * span + last + 1 + 15 + 2 + config.rows + config.cols
+
+
+#: By name.
+DATAFLOWS = {
+    each.name: each
+    for each in (
+        Dataflow("os", "output-stationary"),
+        Dataflow("os-t", "output-stationary, transposed"),
+        Dataflow("ws", "weight-stationary"),
+        Dataflow("os-fold", "output-stationary, several rows of A an element (no such hardware yet)"),
+    )
+}
+
+
+def device_dataflows(config: Config) -> tuple[Dataflow, ...]:
+    """Those that a device of ``config`` has. Transposed products are those of the host's (``sat-hdl train``); for
+    compiled steps they need but stores in another order."""
+    names = ["os", "os-t"]
+    if getattr(config, "weight_stationary", False):
+        names.append("ws")
+    return tuple(DATAFLOWS[name] for name in names)
+
+
+def find_dataflows(names: str) -> tuple[Dataflow, ...]:
+    """``"os,ws"`` → those. Raises :class:`ConfigError` for one that there is not."""
+    found = []
+    for name in names.split(","):
+        if name not in DATAFLOWS:
+            raise ConfigError(f"There is no dataflow {name!r}; choose of {', '.join(DATAFLOWS)}, or `auto`.")
+        found.append(DATAFLOWS[name])
+    return tuple(dict.fromkeys(found))
+
+
+def kept_of(gemm: Gemm, k: int) -> int:
+    """Length of a chain over ``k`` of a product's k."""
+    return k if gemm.keep is None or gemm.group is None else kept_length(k, gemm.keep, gemm.group)
