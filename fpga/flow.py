@@ -106,7 +106,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.fmax_mhz.values())
 
 
-def synthesis_script(read: str, verilog: str, *, top: str, buffers: bool = True) -> str:
+def synthesis_script(read: str, verilog: str, *, top: str, buffers: bool = True, whole: bool = False) -> str:
     """Yosys' script; part of the key of every cached result.
 
     ``read`` loads the design, of which ``verilog`` is the text. Its shared modules are synthesised once each
@@ -114,13 +114,15 @@ def synthesis_script(read: str, verilog: str, *, top: str, buffers: bool = True)
     more than 200 s), and as many cells within 1 %.
 
     ``-dff`` lets ABC see through registers. That saves a few per cent at best, but without it the ABC of
-    YoWASP 0.70 fails on modules that are kept apart.
+    YoWASP 0.70 fails on modules that are kept apart. ``whole``: neither; the whole device, whose logic beside the
+    array is as large, then takes 5 minutes of processor time and 1.2 GB instead of more than 10 minutes.
     """
-    shared = " ".join(_shared_modules(verilog, top))
+    shared = "" if whole else " ".join(_shared_modules(verilog, top))
     lines = [read]
     if shared:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {shared}")
-    lines.append(f"synth_ecp5 -top {top} -dff" + ("" if buffers else " -noiopad"))
+    dff, pads = "" if whole else " -dff", "" if buffers else " -noiopad"
+    lines.append(f"synth_ecp5 -top {top}{dff}{pads}")
     if shared:
         lines += [f"setattr -mod -unset keep_hierarchy {shared}", "flatten", "opt_clean -purge"]
     return "\n".join([*lines, "tee -q -o area.json stat -json", "write_json netlist.json", ""])
@@ -131,10 +133,13 @@ def _shared_modules(verilog: str, top: str) -> list[str]:
     return [name for name in re.findall(r"^module (\w+)\(", verilog, re.M) if name != top]
 
 
-def synthesise(verilog: str, *, top: str, cwd: Path, buffers: bool = True) -> dict[str, int]:
+def synthesise(
+    verilog: str, *, top: str, cwd: Path, buffers: bool = True, whole: bool = False
+) -> dict[str, int]:
     """Runs ``synth_ecp5`` in ``cwd``, which gets ``netlist.json`` and ``yosys.log``. → cells by type."""
     (cwd / "design.v").write_text(verilog)
-    return run_yosys(synthesis_script("read_verilog design.v", verilog, top=top, buffers=buffers), cwd=cwd)
+    script = synthesis_script("read_verilog design.v", verilog, top=top, buffers=buffers, whole=whole)
+    return run_yosys(script, cwd=cwd)
 
 
 def run_yosys(script: str, *, cwd: Path) -> dict[str, int]:

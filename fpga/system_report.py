@@ -54,7 +54,7 @@ def place_system(
     wrapper's included, and what place and route made of them. Cached by content."""
     text = emit(Harness(make("system", config)), "top")
     device = parse_target(target)
-    script = synthesis_script("", text, top="top")
+    script = synthesis_script("", text, top="top", whole=True)
     parts = [text, script, *device.options, placer, str(seed)]
     parts += [tool_version(tool) for tool in ("yosys", "nextpnr-ecp5")]
 
@@ -62,7 +62,7 @@ def place_system(
         with tempfile.TemporaryDirectory() as scratch:
             cwd = Path(scratch)
             progress("system: synthesis")
-            area = area_from(synthesise(text, top="top", cwd=cwd))
+            area = area_from(synthesise(text, top="top", cwd=cwd, whole=True))
             progress("system: place and route")
             placed = place_and_route(cwd, target=device, seed=seed, freq_mhz=100, placer=placer)
         (folder / "area.json").write_bytes(msgspec.json.encode(area))
