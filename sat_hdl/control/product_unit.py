@@ -87,6 +87,7 @@ class ProductUnit(wiring.Component):
         config = self._config
         run = Signal(product_run_layout(config))
         job = run.job
+        error = job_error(m, config, job)
         report = Signal(report_layout())
         kept, groups, short = (Signal(config.dim_bits, name=n) for n in ("kept", "groups", "short"))
         bit = Signal(range(config.count_bits + 1))
@@ -148,7 +149,7 @@ class ProductUnit(wiring.Component):
                                 groups.eq(job.k >> (length.bit_length() - 1)),
                                 short.eq(job.k & (length - 1)),
                             ]
-                m.d.sync += [report.error.eq(job_error(config, job)), place.eq(run.result)]
+                m.d.sync += [report.error.eq(error), place.eq(run.result)]
                 m.next = "MEASURE"
             with m.State("MEASURE"):  # kept = groups · N + min(N, the rest)
                 with m.If(report.error != ErrorCode.NONE):
