@@ -84,8 +84,8 @@ def job_layout(config: Config) -> data.StructLayout:
     ``keep``:``group`` is N:M; N = M is dense. ``accumulate``: take initial accumulators from the
     accumulator stream, else start at +0.
 
-    ``stationary``: weight-stationary, each USPE holding N weights of each of 2**``slots`` columns. Then k is at most R
-    groups, n at most C·2**``slots``, and N·2**``slots`` at most ``config.held``; a dense product may have groups of
+    ``stationary``: weight-stationary, each USPE holding N weights of each of 2**``slots`` columns. Then k is at most
+    R groups, n at most C·2**``slots``, and N·2**``slots`` at most ``config.held``; a dense product may have groups of
     one as well (keep = group = 1).
     """
     return data.StructLayout(

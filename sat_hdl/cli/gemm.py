@@ -20,9 +20,11 @@ __all__ = ["command"]
 
 
 class Dataflow(StrEnum):
-    """os: output-stationary."""
+    """os: output-stationary; ws: weight-stationary; auto: the one that takes fewer cycles."""
 
     os = "os"
+    ws = "ws"
+    auto = "auto"
 
 
 def command(
@@ -36,7 +38,10 @@ def command(
     sparsity: Annotated[
         str, typer.Option(help="`dense`, or N:M to prune B to along k first.", metavar="dense|N:M")
     ] = "dense",
-    dataflow: Annotated[Dataflow, typer.Option(help="How the array is used.")] = Dataflow.os,
+    dataflow: Annotated[
+        Dataflow,
+        typer.Option(help="Output- or weight-stationary (the bits are the same), or whichever is faster."),
+    ] = Dataflow.os,
     preset: Preset = None,
     config: ConfigFile = None,
     backend: BackendOption = Backend.rtl,
@@ -47,7 +52,11 @@ def command(
     With N:M sparsity B is first pruned along k by the pruner hardware. `cycles` are those of the product
     alone, from the first operand in to the last result out.
     """
+    from sat_hdl.compiler.stationary import check_stationary
+
     wanted = chosen_config(preset, config)
+    if dataflow is Dataflow.ws:
+        check_stationary(wanted)
     pair = sparsity_of(sparsity, wanted, dense=True)
     left, right = load_operand(a, wanted), load_operand(b, wanted)
     if left.shape[1] != right.shape[0]:
@@ -61,7 +70,7 @@ def command(
             f"{left.shape[0]} × {right.shape[1]}."
         )
     with atomic_file(output) as partial, progress("Simulating"):
-        y, figures = _product(left, right, initial, pair, wanted, backend)
+        y, figures = _product(left, right, initial, pair, wanted, backend, dataflow)
         with open(partial, "wb") as file:
             np.save(file, y, allow_pickle=False)
     result: dict[str, Any] = {
@@ -70,7 +79,6 @@ def command(
         "k": left.shape[1],
         "n": right.shape[1],
         "sparsity": sparsity,
-        "dataflow": dataflow.value,
         **figures,
         "preset": preset_name(preset, config),
         "rows": wanted.rows,
@@ -100,6 +108,7 @@ def _product(
     sparsity: tuple[int, int] | None,
     config: Config,
     backend: Backend,
+    dataflow: Dataflow,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """(Y, figures). Figures that the golden model alone can't know are None."""
     from sat_hdl.compiler.product import Product
@@ -119,7 +128,7 @@ def _product(
     product = Product(config=config, m=a.shape[0], k=a.shape[1], n=b.shape[1], keep=keep, group=group)
     if backend is Backend.golden:
         unknown = dict.fromkeys(("cycles", "prune_cycles", "utilization", "bit_exact"))
-        return golden, {"macs": product.macs} | unknown
+        return golden, {"dataflow": dataflow.value, "macs": product.macs} | unknown
 
     from sat_hdl.sim.device import Device
 
@@ -129,9 +138,11 @@ def _product(
         indices,
         sparsity=sparsity,
         acc=None if acc is None else acc.view(np.uint32),
+        dataflow=dataflow.value,
     )
     exact = pruning["bit_exact"] and np.array_equal(run.y, golden.view(np.uint32))
     return run.y.view(np.float32), {
+        "dataflow": run.dataflow,
         "cycles": run.cycles,
         "prune_cycles": pruning["cycles"],
         "macs": run.macs,

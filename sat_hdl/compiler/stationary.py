@@ -6,7 +6,6 @@ Beats are those of :mod:`sat_hdl.compiler.product`.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from sat_hdl.compiler.product import Product, kept_length
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.control.turns import samples_log
 
-__all__ = ["Piece", "StationaryJob", "pieces"]
+__all__ = ["Piece", "StationaryJob", "check_stationary", "cuts"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +109,6 @@ class StationaryJob:
         padded[:, : self.n] = block
         return padded.reshape(-1, self.config.cols)
 
-    # --- cost -----------------------------------------------------------------------------------------
-
-    def cycles(self, *, accumulate: bool = False) -> int:
-        """From the first operand in to the last result out, if no stream stalls."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -127,58 +120,42 @@ class Piece:
     job: StationaryJob
 
 
-@dataclass(frozen=True)
-class _Form:
-    """How a product is cut: the group length of a dense one, and the logarithm of the slots of columns."""
-
-    product: Product
-    group: int
-    slots: int
-
-    @property
-    def keep(self) -> int:
-        return self.product.keep or self.group
-
-    def pieces(self) -> Iterator[Piece]:
-        """Piece after piece along k, for one block of columns after the other."""
-        product, config = self.product, self.product.config
-        wide, deep = config.cols << self.slots, config.rows * self.group
-        for left, top in itertools.product(range(0, product.n, wide), range(0, product.k, deep)):
-            k = slice(top, min(top + deep, product.k))
-            columns = slice(left, min(left + wide, product.n))
-            kept = slice(*(kept_length(stop, self.keep, self.group) for stop in (k.start, k.stop)))
-            job = StationaryJob(
-                config=config, m=product.m, k=k.stop - k.start, n=columns.stop - columns.start,
-                keep=self.keep, group=self.group, slots=self.slots,
-            )  # fmt: skip
-            yield Piece(k, kept, columns, job)
-
-    @cached_property
-    def cycles(self) -> int:
-        """Of all pieces, of which only the last along each axis differ."""
-        return sum(piece.job.cycles(accumulate=piece.k.start > 0) for piece in self.pieces())
+def check_stationary(config: Config):
+    """Raises :class:`ConfigError` unless an array of ``config`` can hold weights."""
+    if not config.weight_stationary:
+        raise ConfigError(
+            "This configuration has no weight-stationary dataflow; set `weight_stationary = true` in it, or use "
+            "`--dataflow os`."
+        )
 
 
-def pieces(product: Product) -> list[Piece]:
-    """Cuts ``product`` for the weight-stationary dataflow in the way that takes the fewest cycles.
+def cuts(product: Product) -> Iterator[list[Piece]]:
+    """The ways to cut ``product``: by the group length if it is dense, and by the slots of columns.
 
     The pieces of a block of columns follow one another along k, each one's results being the next one's initial
     accumulators.
 
     Raises
     ------
-    ConfigError: if the array can't hold weights, or not so many as a group keeps.
+    ConfigError: if the array can't hold weights.
     """
     config = product.config
-    if not config.weight_stationary:
-        raise ConfigError(
-            "This configuration has no weight-stationary dataflow; set `weight_stationary = true` in it."
-        )
+    check_stationary(config)
     groups = [product.group] if product.group else [1, *config.group_lengths()]
-    forms = [
-        _Form(product, group, slots)
-        for group in groups
-        for slots in range(4)
-        if (product.keep or group) << slots <= config.held
-    ]
-    return list(min(forms, key=lambda form: form.cycles).pieces())
+    for group, slots in itertools.product(groups, range(4)):
+        if (product.keep or group) << slots <= config.held:
+            yield list(_pieces(product, group, slots))
+
+
+def _pieces(product: Product, group: int, slots: int) -> Iterator[Piece]:
+    config, keep = product.config, product.keep or group
+    wide, deep = config.cols << slots, config.rows * group
+    for left, top in itertools.product(range(0, product.n, wide), range(0, product.k, deep)):
+        k = slice(top, min(top + deep, product.k))
+        columns = slice(left, min(left + wide, product.n))
+        kept = slice(*(kept_length(end, keep, group) for end in (k.start, k.stop)))
+        job = StationaryJob(
+            config=config, m=product.m, k=k.stop - k.start, n=columns.stop - columns.start,
+            keep=keep, group=group, slots=slots,
+        )  # fmt: skip
+        yield Piece(k, kept, columns, job)

@@ -93,6 +93,7 @@ class Sequencer(wiring.Component):
                 group.eq(self.group),
                 accumulate.eq(self.accumulate),
             ]
+        stationary = Signal()
         slot = Signal.like(self.control.entry)
         kept = Signal.like(keep)
         bank, parity = Signal(), Signal()
@@ -136,8 +137,9 @@ class Sequencer(wiring.Component):
                 self.north[c].index.eq(Mux(dense, kept, pair.index)),
             ]
         if config.weight_stationary:
-            self._stationary(m, step, slot, kept, granted, computes, uses, fed, accumulate)
-        m.d.sync += grants.eq(grants + self.grant - end_of_tile)
+            self._stationary(m, stationary, step, slot, kept, granted, computes, uses, fed)
+        with m.If(~stationary):
+            m.d.sync += grants.eq(grants + self.grant - end_of_tile)
         with m.If(step):
             m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
             with m.If(last_slot):
@@ -155,11 +157,11 @@ class Sequencer(wiring.Component):
             m.d.sync += parity.eq(~parity)
         return m
 
-    def _stationary(self, m: Module, step, slot, kept, granted, computes, uses, fed, accumulate):
+    def _stationary(self, m: Module, stationary, step, slot, kept, granted, computes, uses, fed):
         """What is different when the array holds the weights."""
         config = self._config
         tile = self.tiles.payload
-        stationary, slots, group = Signal(), Signal.like(self.slots), Signal.like(self.group)
+        slots, group = Signal.like(self.slots), Signal.like(self.group)
         with m.If(self.start):
             m.d.sync += [stationary.eq(self.stationary), slots.eq(self.slots), group.eq(self.group)]
         # Both rows' sums of the turn before the last one are in place: that of the element above, too.

@@ -44,8 +44,9 @@ class Control(wiring.Component):
     Weight-stationary, with turns of U rows of A (see :class:`~sat_hdl.control.turns.TurnWalk`), a group of k to a row
     of the array, and A such groups:
 
-    - ``west``: for turn t from 0 to ceil(m / U) + 2·A - 3, for u in U, for k of the group in steps of E: to row r of the
-      array the element of row (t - 2·r)·U + u of A, which need not exist. U groups follow each other without a gap.
+    - ``west``: for turn t from 0 to ceil(m / U) + 2·A - 3, for u in U, for k of the group in steps of E: to row r of
+      the array the element of row (t - 2·r)·U + u of A, which need not exist. U groups follow each other without
+      a gap.
     - ``north``: for row of the array, for kept weight of its group, for slot of C columns that exist.
     - ``initial`` and results: for row of A, for slot that exists.
 
@@ -153,7 +154,7 @@ class Control(wiring.Component):
             self.initial_data.eq(exchanger.words),
             sequencer.filled.eq(feeder.filled),
             feeder.release.eq(sequencer.release),
-            sequencer.grant.eq(exchanger.grant & ~stationary),
+            sequencer.grant.eq(exchanger.grant),
             sequencer.passed.eq(exchanger.passed),
             exchanger.final.eq(sequencer.final),
             exchanger.room.eq(self.room),

@@ -92,7 +92,11 @@ class Exchanger(wiring.Component):
         current = self.tiles.valid & walking & ~flush
         active = current | ((~walking | (self.tiles.valid & flush)) & unfinished)
         loads, drains = current & (accumulate | stationary), drained.valid
-        loading, draining, waiting = Signal(), Signal(), Signal()  # the place takes a word, brings one, needs a sum
+        loading, draining, waiting = (
+            Signal(),
+            Signal(),
+            Signal(),
+        )  # the place takes a word, brings one, needs a sum
         m.d.comb += [
             loading.eq(loads & (slot <= tile.rounds) & (row <= tile.rows)),
             draining.eq(drains & (slot <= drained.tile.rounds) & (row <= drained.tile.rows)),

@@ -20,8 +20,8 @@ def samples_log(config: Config, slots: int, group: int) -> int:
 class TurnWalk(wiring.Component):
     """Walks over the turns of a weight-stationary product, each of the form of a tile of one row and 8 slots.
 
-    In a turn every element works on U rows of A, a slot for each of them and each of S = 2**slots slots of columns:
-    slot u·S + s. Row r of the array has its weights brought in turn 2·r, works on the first rows of A in the next one,
+    In a turn every element works on U rows of A, with a slot for each of them and of S = 2**slots slots of columns:
+    u·S + s. Row r of the array has its weights brought in turn 2·r, works on the first rows of A in the next one,
     and hands on its sums two turns after that; so a row is always two turns behind the one above. There are
     ceil(m / U) + 2·A - 1 turns, A being the rows that hold weights. A turn lasts 8·N cycles; the walk takes one, and
     a cycle a slot of columns before the first.

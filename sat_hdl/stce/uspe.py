@@ -22,7 +22,8 @@ class Uspe(wiring.Component):
     accumulators for the next tile come in.
 
     Lock-step. Tokens are registered as they come, and leave for the neighbour in the next cycle. A weight
-    reads the activations whose tokens came in an earlier cycle than its own. A sum can be fetched by an
+    reads the activations whose tokens came in an earlier cycle than its own (where weights can be held, or in the
+    same). A sum can be fetched by an
     exchange token that comes ``result_latency`` cycles after its last weight, and be added to by another
     weight ``least_span`` = 8 cycles later. An initial accumulator must come before the weight that starts
     from it.
