@@ -136,7 +136,7 @@ class Device:
             lanes |= indices.astype(np.uint32) << config.format.width
         self._check_memory(product, width)
         if dataflow == "auto":
-            dataflow, _ = best_dataflow(product, accumulate=acc is not None)
+            dataflow = best_dataflow(product, accumulate=acc is not None)
         if dataflow == "os":
             y, counts = self._run(product, a, lanes, acc)
             return ProductResult(y=y, dataflow=dataflow, macs=product.macs, **counts)

@@ -51,6 +51,7 @@ class DeviceTrainer(NetworkTrainer):
     graph, config: see :class:`NetworkTrainer`.
     device: configuration of the hardware.
     memory: how its memory behaves; its size is made to fit. None: as :class:`MemoryConfig` does by itself.
+    dataflow: of the products, see :func:`~sat_hdl.compiler.lower.compile_step`.
 
     Members
     -------
@@ -59,12 +60,17 @@ class DeviceTrainer(NetworkTrainer):
     """
 
     def __init__(
-        self, graph: Graph, config: NetworkConfig, device: Config, memory: MemoryConfig | None = None
+        self,
+        graph: Graph,
+        config: NetworkConfig,
+        device: Config,
+        memory: MemoryConfig | None = None,
+        dataflow: str = "auto",
     ):
         super().__init__(graph, config, GoldenEngine(device.operand_format))
         self.totals = Totals()
         self.mismatch: str | None = None
-        self._graph, self._device, self._memory = graph, device, memory
+        self._graph, self._device, self._memory, self._dataflow = graph, device, memory, dataflow
         self._steps: dict[int, Step] = {}
         self._loaded: Step | None = None
         self._accelerator: Accelerator | None = None
@@ -77,7 +83,7 @@ class DeviceTrainer(NetworkTrainer):
             config = self.config
             self._steps[batch] = compile_step(
                 self._graph, self._device, batch=batch, method=config.method, keep=config.keep,
-                group=config.group, nesterov=config.nesterov,
+                group=config.group, nesterov=config.nesterov, dataflow=self._dataflow,
             )  # fmt: skip
         return self._steps[batch]
 

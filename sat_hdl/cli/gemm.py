@@ -1,6 +1,5 @@
 """``sat-hdl gemm``: a matrix product by the hardware."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,20 +10,21 @@ from rich.table import Table
 from sat_hdl.cli.arrays import load_array
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, bits, load_operand, sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config, preset_name
+from sat_hdl.cli.options import (
+    ConfigFile,
+    Dataflow,
+    Json,
+    OutputFile,
+    Preset,
+    check_dataflow,
+    chosen_config,
+    preset_name,
+)
 from sat_hdl.cli.output import atomic_file, console, print_json, progress
 from sat_hdl.cli.prune import prune_matrix
 from sat_hdl.config import Config, ConfigError
 
 __all__ = ["command"]
-
-
-class Dataflow(StrEnum):
-    """os: output-stationary; ws: weight-stationary; auto: the one that takes fewer cycles."""
-
-    os = "os"
-    ws = "ws"
-    auto = "auto"
 
 
 def command(
@@ -52,11 +52,8 @@ def command(
     With N:M sparsity B is first pruned along k by the pruner hardware. `cycles` are those of the product
     alone, from the first operand in to the last result out.
     """
-    from sat_hdl.compiler.stationary import check_stationary
-
     wanted = chosen_config(preset, config)
-    if dataflow is Dataflow.ws:
-        check_stationary(wanted)
+    check_dataflow(dataflow, wanted)
     pair = sparsity_of(sparsity, wanted, dense=True)
     left, right = load_operand(a, wanted), load_operand(b, wanted)
     if left.shape[1] != right.shape[0]:

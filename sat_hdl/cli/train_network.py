@@ -19,14 +19,15 @@ def train_model(
     settings: dict[str, Any],
     config: Config,
     *,
+    dataflow: str,
     on_device: bool,
     folder: Path,
     show: Callable[[int, int, int], None],
 ) -> dict[str, Any]:
     """Trains the model called ``name`` (or in a TOML file), fills ``folder``, returns the figures of the result.
 
-    ``settings``: of :class:`~sat_hdl.sim.golden.network_train.NetworkConfig`. ``show``: is told steps done, steps in
-    all, and epochs.
+    ``dataflow``: of the products on the device. ``settings``: of
+    :class:`~sat_hdl.sim.golden.network_train.NetworkConfig`. ``show``: is told steps done, steps in all, and epochs.
     """
     from sat_hdl.compiler.graph import NETWORK_METHODS, build
     from sat_hdl.compiler.models import model
@@ -51,7 +52,7 @@ def train_model(
     if on_device:
         from sat_hdl.sim.device_train import DeviceTrainer
 
-        trainer = DeviceTrainer(graph, training, config)
+        trainer = DeviceTrainer(graph, training, config, dataflow=dataflow)
     losses: list[float] = []
 
     def progress(done: int, total: int, loss: float) -> None:

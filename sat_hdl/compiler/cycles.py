@@ -4,7 +4,7 @@ from sat_hdl.compiler.product import Product
 from sat_hdl.compiler.stationary import Piece, StationaryJob, cuts
 from sat_hdl.config import Config
 
-__all__ = ["best_dataflow", "pieces", "product_cycles", "stationary_cycles"]
+__all__ = ["best_dataflow", "expected_cycles", "pieces", "product_cycles", "stationary_cycles"]
 
 #: The array's edge.
 _EDGE_LATENCY = 2
@@ -86,9 +86,17 @@ def _sum(parts: list[Piece]) -> int:
     return sum(stationary_cycles(part.job) for part in parts)
 
 
-def best_dataflow(product: Product, *, accumulate: bool = False) -> tuple[str, int]:
-    """("os" or "ws", its cycles): the dataflow that takes fewer."""
-    best = "os", product_cycles(product, accumulate=accumulate)
-    if product.config.weight_stationary:
-        best = min(best, ("ws", _sum(pieces(product))), key=lambda pair: pair[1])
-    return best
+def expected_cycles(product: Product, dataflow: str, *, accumulate: bool = False) -> int:
+    """Cycles of ``product`` with the dataflow "os", "ws", or "auto", the one that takes fewer."""
+    if dataflow == "auto":
+        dataflow = best_dataflow(product, accumulate=accumulate)
+    if dataflow == "os":
+        return product_cycles(product, accumulate=accumulate)
+    return _sum(pieces(product))
+
+
+def best_dataflow(product: Product, *, accumulate: bool = False) -> str:
+    """ "os" or "ws": the dataflow that takes fewer cycles."""
+    if not product.config.weight_stationary:
+        return "os"
+    return "ws" if _sum(pieces(product)) < product_cycles(product, accumulate=accumulate) else "os"

@@ -217,7 +217,7 @@ class ProductUnit(wiring.Component):
     def _west_turns(self, m: Module, run, turns: TurnWalk, queue: SyncFIFO, start, k, base):
         """Weight-stationary: for every turn its groups, one after the other. Returns whether what is read matters."""
         config, job = self._config, run.job
-        step, lane_bits = config.west_elements, (config.ingest - 1).bit_length()
+        step = config.west_elements
         for name in ("m", "k", "n", "keep", "group", "slots"):
             m.d.comb += getattr(turns, name).eq(job[name])
         m.d.comb += turns.start.eq(start & job.stationary)
