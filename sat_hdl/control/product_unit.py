@@ -180,8 +180,6 @@ class ProductUnit(wiring.Component):
     def _west(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
         """For every tile: its words, element by element, from k = 0."""
         config = self._config
-        if config.weight_stationary:
-            m.submodules.turn_walk = turns = TurnWalk(config)
         step = config.west_elements
         lane_bits = (config.ingest - 1).bit_length()
         k = Signal(config.dim_bits + 1)
@@ -211,13 +209,14 @@ class ProductUnit(wiring.Component):
                     m.d.sync += [k.eq(0), base.eq(base + run.west_pitch), first.eq(1)]
         beyond = self.west.valid & (word >= config.west_depth)
         if config.weight_stationary:
-            beyond &= self._west_turns(m, run, turns, queue, start, k, base)
+            beyond &= self._west_turns(m, run, queue, start, k)
         return beyond
 
-    def _west_turns(self, m: Module, run, turns: TurnWalk, queue: SyncFIFO, start, k, base):
+    def _west_turns(self, m: Module, run, queue: SyncFIFO, start, k):
         """Weight-stationary: for every turn its groups, one after the other. Returns whether what is read matters."""
         config, job = self._config, run.job
         step = config.west_elements
+        m.submodules.turn_walk = turns = TurnWalk(config)
         for name in ("m", "k", "n", "keep", "group", "slots"):
             m.d.comb += getattr(turns, name).eq(job[name])
         m.d.comb += turns.start.eq(start & job.stationary)
