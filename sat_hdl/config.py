@@ -54,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     north_depth: words of ``panel`` weights in the north buffer (N2S), likewise.
     result_depth: words of C binary32 in the result buffer, likewise.
     vector_lanes: elements that WUVE works on in parallel, 1 to 16, a power of two.
+    weight_stationary: whether the array can hold weights and let partial sums travel, chosen at run time, beside
+        the output-stationary dataflow. It costs a small memory in each USPE.
     """
 
     rows: int = 8
@@ -68,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     north_depth: int = 4096
     result_depth: int = 1024
     vector_lanes: int = 4
+    weight_stationary: bool = True
 
     def __post_init__(self):
         _integer("rows", self.rows, 1, 32)
@@ -88,6 +91,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("west_depth", "north_depth", "result_depth"):
             _power(name, getattr(self, name), 64, 1 << 16)
         _power("vector_lanes", self.vector_lanes, 1, 16)
+        require(
+            isinstance(self.weight_stationary, bool),
+            f"`weight_stationary` must be true or false, not {self.weight_stationary!r}.",
+        )
 
     # --- derived widths -------------------------------------------------------------------------
 
@@ -114,6 +121,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def entry_bits(self) -> int:
         """Width of the address of a sum in its element: two banks of J, rounded up to a power of two."""
         return (self.interleave - 1).bit_length() + 1
+
+    @property
+    def held(self) -> int:
+        """Kept weights that a USPE can hold: LUT RAM is 16 deep."""
+        return 16
+
+    @property
+    def row_bits(self) -> int:
+        """Width of a row's number."""
+        return max(1, (self.rows - 1).bit_length())
 
     @property
     def dim_bits(self) -> int:
@@ -165,7 +182,7 @@ PRESETS: dict[str, Config] = {
     "8x8-m16": Config(max_m=16, interleave=16),
     "16x16": Config(rows=16, cols=16, sore_lanes=16),
     "paper-32x32": Config(rows=32, cols=32, sore_lanes=32),
-    "ulx3s-85f": Config(rows=4, cols=4, sore_lanes=4, target="ecp5"),
+    "ulx3s-85f": Config(rows=4, cols=4, sore_lanes=4, target="ecp5", weight_stationary=False),
 }
 
 

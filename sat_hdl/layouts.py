@@ -52,6 +52,8 @@ class ErrorCode(enum.Enum, shape=4):
     BAD_SHAPE = 13
     #: Memory answered the fetch of an instruction with SLVERR or DECERR.
     FETCH_ERROR = 14
+    #: Weight-stationary: the hardware does not have it, or k, n or N is more than can be held at once.
+    BAD_DATAFLOW = 15
 
 
 def pair_layout(config: Config) -> data.StructLayout:
@@ -82,6 +84,10 @@ def job_layout(config: Config) -> data.StructLayout:
 
     ``keep``:``group`` is N:M; N = M is dense. ``accumulate``: take initial accumulators from the
     accumulator stream, else start at +0.
+
+    ``stationary``: weight-stationary, each USPE holding N weights of each of 2**``slots`` columns. Then k is at most
+    R groups, n at most C·2**``slots``, and N·2**``slots`` at most ``config.held``; a dense product may have groups of
+    one as well (keep = group = 1).
     """
     return data.StructLayout(
         {
@@ -91,6 +97,8 @@ def job_layout(config: Config) -> data.StructLayout:
             "keep": config.count_bits,
             "group": config.count_bits,
             "accumulate": 1,
+            "stationary": 1,
+            "slots": 2,
         }
     )
 

@@ -1,12 +1,16 @@
 """The simulated device: whole products and prunings on generated RTL, from arrays to arrays."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from sat_hdl.compiler.cycles import best_dataflow, pieces
 from sat_hdl.compiler.product import Product, kept_length
+from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.layouts import ErrorCode, job_layout, prune_job_layout, report_layout
 from sat_hdl.sim.fast import NONE, Simulation, SimulationError, Stall
@@ -28,13 +32,15 @@ class ProductResult:
     Attributes
     ----------
     y: bits of binary32, uint32 (m, n).
-    cycles: from the first operand in to the last result out.
+    dataflow: "os" or "ws".
+    cycles: from the first operand in to the last result out; if the product was cut into jobs, the sum of theirs.
     busy, input_stalls, output_stalls: see ``sat_hdl.layouts.report_layout``.
     macs: multiply-accumulates of the product's chains.
     seconds: that the simulation took.
     """
 
     y: np.ndarray
+    dataflow: str
     cycles: int
     busy: int
     input_stalls: int
@@ -84,6 +90,7 @@ class Device:
         *,
         sparsity: tuple[int, int] | None = None,
         acc: np.ndarray | None = None,
+        dataflow: str = "os",
     ) -> ProductResult:
         """Y = acc + A · B.
 
@@ -93,12 +100,15 @@ class Device:
         values: B (k, n) or, with ``sparsity`` (N, M), its kept entries (kept, n); uint16.
         indices: of the kept entries in their groups, (kept, n).
         acc: bits of the initial accumulators, uint32 (m, n); else +0.
+        dataflow: "os", "ws" or "auto", the one that takes fewer cycles.
 
         Raises
         ------
         ConfigError: on a product that this hardware can't run, or too large to simulate.
         SimulationError: if the hardware did not answer as it must.
         """
+        if dataflow not in ("os", "ws", "auto"):
+            raise ValueError(f"The dataflow must be 'os', 'ws' or 'auto', not {dataflow!r}")
         config = self.config
         (m, k), n = a.shape, values.shape[1]
         keep, group = sparsity or (None, None)
@@ -110,10 +120,32 @@ class Device:
         if indices is not None:
             lanes |= indices.astype(np.uint32) << config.format.width
         self._check_memory(product, width)
+        if dataflow == "auto":
+            dataflow = best_dataflow(product, accumulate=acc is not None)
+        if dataflow == "os":
+            y, counts = self._run(product, a, lanes, acc)
+            return ProductResult(y=y, dataflow=dataflow, macs=product.macs, **counts)
+        y = np.empty((m, n), np.uint32)
+        total: Counter[str] = Counter()
+        for piece in pieces(product):
+            if piece.k.start > 0:
+                start = y[:, piece.columns]
+            else:
+                start = None if acc is None else acc[:, piece.columns]
+            part = lanes[piece.kept, piece.columns]
+            y[:, piece.columns], counts = self._run(piece.job, a[:, piece.k], part, start)
+            total.update(counts)
+        return ProductResult(y=y, dataflow=dataflow, macs=product.macs, **total)
+
+    def _run(
+        self, product: Product | StationaryJob, a: np.ndarray, lanes: np.ndarray, acc: np.ndarray | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Y of one job, and the counts of its report and ``seconds``."""
+        config = self.config
         inputs = {
             "job": _fields(job_layout(config), accumulate=acc is not None, **product.job),
             "west": pack_lanes(product.west(a), config.format.width),
-            "north": pack_lanes(product.north(lanes), width),
+            "north": pack_lanes(product.north(lanes), config.format.width + config.index_bits),
         }
         if acc is not None:
             inputs["initial"] = pack_lanes(product.initial(acc), 32)
@@ -125,7 +157,7 @@ class Device:
         if report.pop("error") != ErrorCode.NONE.value:
             raise SimulationError(f"The hardware refused a legal job: {product.job}.")
         y = product.collect(unpack_lanes(run.outputs["result"], config.cols, 32).astype(np.uint32))
-        return ProductResult(y=y, macs=product.macs, seconds=seconds, **report)
+        return y, report | {"seconds": seconds}
 
     def prune(self, w: np.ndarray, sparsity: tuple[int, int]) -> PruneResult:
         """Prunes the columns of ``w``, bits uint16 (length, vectors), to ``sparsity`` (N, M) along axis 0.

@@ -23,11 +23,13 @@ __all__ = ["PROGRAMS", "DeviceTrainer", "Totals", "compiled_step", "parameters_o
 PROGRAMS = ("forward", "backward")
 
 
-def compiled_step(graph: Graph, config: NetworkConfig, device: Config, batch: int) -> Step:
-    """A step of training by ``config`` with ``batch`` samples."""
+def compiled_step(
+    graph: Graph, config: NetworkConfig, device: Config, batch: int, *, dataflow: str = "auto"
+) -> Step:
+    """A step of training by ``config`` with ``batch`` samples. ``dataflow``: see :func:`compile_step`."""
     return compile_step(
         graph, device, batch=batch, method=config.method, keep=config.keep, group=config.group,
-        nesterov=config.nesterov,
+        nesterov=config.nesterov, dataflow=dataflow,
     )  # fmt: skip
 
 
@@ -73,6 +75,7 @@ class DeviceTrainer(NetworkTrainer):
     graph, config: see :class:`NetworkTrainer`.
     device: configuration of the hardware.
     memory: how its memory behaves; its size is made to fit. None: as :class:`MemoryConfig` does by itself.
+    dataflow: of the products, see :func:`~sat_hdl.compiler.lower.compile_step`.
 
     Members
     -------
@@ -81,12 +84,17 @@ class DeviceTrainer(NetworkTrainer):
     """
 
     def __init__(
-        self, graph: Graph, config: NetworkConfig, device: Config, memory: MemoryConfig | None = None
+        self,
+        graph: Graph,
+        config: NetworkConfig,
+        device: Config,
+        memory: MemoryConfig | None = None,
+        dataflow: str = "auto",
     ):
         super().__init__(graph, config, GoldenEngine(device.operand_format))
         self.totals = Totals()
         self.mismatch: str | None = None
-        self._graph, self._device, self._memory = graph, device, memory
+        self._graph, self._device, self._memory, self._dataflow = graph, device, memory, dataflow
         self._steps: dict[int, Step] = {}
         self._loaded: Step | None = None
         self._accelerator: Accelerator | None = None
@@ -96,7 +104,9 @@ class DeviceTrainer(NetworkTrainer):
 
     def _compiled(self, batch: int) -> Step:
         if batch not in self._steps:
-            self._steps[batch] = compiled_step(self._graph, self.config, self._device, batch)
+            self._steps[batch] = compiled_step(
+                self._graph, self.config, self._device, batch, dataflow=self._dataflow
+            )
         return self._steps[batch]
 
     def _ready(self, batch: int) -> Accelerator:

@@ -143,15 +143,19 @@ class Emulator(EmulatedVectors):
     def _compute(self, action: str, registers: Registers):
         config = self.config
         m, k, n = (registers[name] for name in "mkn")
-        keep, group = registers["sparsity"] & 255, registers["sparsity"] >> 8
+        keep, group = registers["sparsity"] & 255, registers["sparsity"] >> 8 & 255
         dense = keep == group
         product = Product(
             config=config, m=m, k=k, n=n, keep=None if dense else keep, group=None if dense else group
         )
-        starts = [
-            (registers["west"] + i // config.rows * registers["west_pitch"]) * config.ingest for i in range(m)
-        ]
-        a = np.stack([_get(self._west[i % config.rows], start, k) for i, start in enumerate(starts)])
+        if registers["sparsity"] >> 16 & 1:
+            a = self._held_operand(registers, group)
+        else:
+            starts = [
+                (registers["west"] + i // config.rows * registers["west_pitch"]) * config.ingest
+                for i in range(m)
+            ]
+            a = np.stack([_get(self._west[i % config.rows], start, k) for i, start in enumerate(starts)])
         panels = [registers["north"] + i * registers["north_pitch"] for i in range(-(-n // config.panel))]
         values, indices = (
             np.concatenate([_get(part, start, product.kept) for start in panels], axis=1)[:, :n]
@@ -180,6 +184,17 @@ class Emulator(EmulatedVectors):
                 a, values, indices, k=k, keep=keep, group=group, acc=acc, operand=name
             )  # fmt: skip
         _put(self._results, registers["result"], product.initial(y))
+
+    def _held_operand(self, registers: Registers, group: int) -> np.ndarray:
+        """A of a weight-stationary product: each bank has a group of k, of row after row of A."""
+        config = self.config
+        m, k, n = (registers[name] for name in "mkn")
+        slots = 1 << (registers["sparsity"] >> 17 & 3)
+        assert config.weight_stationary and k <= config.rows * group and n <= config.cols * slots
+        start = registers["west"] * config.ingest
+        used = -(-k // group)
+        groups = [_get(bank, start, m * group).reshape(m, group) for bank in self._west[:used]]
+        return np.ascontiguousarray(np.concatenate(groups, axis=1)[:, :k])
 
     # --- store ------------------------------------------------------------------------------------------
 

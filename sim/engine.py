@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sat_hdl.compiler.cycles import product_cycles
+from sat_hdl.compiler.cycles import expected_cycles
 from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config
 from sat_hdl.sim.device import Device
@@ -22,6 +22,7 @@ class RtlEngine:
     Arguments
     ---------
     device: what runs the products and the prunings.
+    dataflow: "os", "ws", or "auto", of each product the one that takes fewer cycles.
     check: whether each result is compared with the golden model, bit for bit.
 
     Members
@@ -32,12 +33,12 @@ class RtlEngine:
     mismatch: the first difference, in a sentence, or None.
     """
 
-    def __init__(self, device: Device, check: bool = True):
+    def __init__(self, device: Device, check: bool = True, dataflow: str = "os"):
         self.operand = device.config.operand_format
         self.cycles: dict[str, int] = dict.fromkeys(STAGES, 0)
         self.macs: dict[str, int] = dict.fromkeys(STAGES, 0)
         self.mismatch: str | None = None
-        self._device = device
+        self._device, self._dataflow = device, dataflow
         self._golden = GoldenEngine(self.operand) if check else None
 
     @property
@@ -92,7 +93,9 @@ class RtlEngine:
 
     def _faster_transposed(self, m: int, k: int, n: int, accumulate: bool) -> bool:
         straight, turned = (
-            product_cycles(Product(config=self.config, m=rows, k=k, n=cols), accumulate=accumulate)
+            expected_cycles(
+                Product(config=self.config, m=rows, k=k, n=cols), self._dataflow, accumulate=accumulate
+            )
             for rows, cols in ((m, n), (n, m))
         )
         return turned < straight
@@ -107,7 +110,9 @@ class RtlEngine:
         stage: str,
     ) -> np.ndarray:
         bits = None if acc is None else np.ascontiguousarray(acc, np.float32).view(np.uint32)
-        run = self._device.product(_bits(a), _bits(values), indices, sparsity=sparsity, acc=bits)
+        run = self._device.product(
+            _bits(a), _bits(values), indices, sparsity=sparsity, acc=bits, dataflow=self._dataflow
+        )
         self.cycles[stage] += run.cycles
         self.macs[stage] += run.macs
         return run.y.view(np.float32)

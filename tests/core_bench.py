@@ -1,11 +1,12 @@
 """Runs jobs on a simulated ``ProductCore`` or ``Control``-bearing design, many in one go, beside the golden model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sat_hdl.compiler.product import Product
+from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config
 from sat_hdl.formats import BINARY32
 from sat_hdl.layouts import job_layout, report_layout
@@ -21,7 +22,7 @@ class Job:
     and ``indices``; ``acc`` binary32 bits."""
 
     fields: dict[str, int]
-    product: Product | None = None
+    product: Product | StationaryJob | None = None
     a: np.ndarray | None = None
     values: np.ndarray | None = None
     indices: np.ndarray | None = None
@@ -34,7 +35,7 @@ class Job:
             "acc": None if self.acc is None else self.acc.view(np.float32),
             "operand": product.config.operand_format,
         }
-        if product.keep is None:
+        if product.keep in (None, product.group):
             return matmul(self.a, self.values, **options).view(np.uint32)
         options |= {"k": product.k, "keep": product.keep, "group": product.group}
         return sparse_matmul(self.a, self.values, self.indices, **options).view(np.uint32)
@@ -85,6 +86,26 @@ def make_job(
         indices=pruned.indices if pruned else None,
         acc=initial,
     )
+
+
+def hold_job(
+    config: Config,
+    m: int,
+    k: int,
+    n: int,
+    *,
+    keep: int,
+    group: int,
+    slots: int,
+    acc: bool = False,
+    share: float | None = None,
+    rng: np.random.Generator,
+) -> Job:
+    """The same for weights that are held; dense where ``keep`` is ``group``."""
+    sparsity = None if keep == group else (keep, group)
+    job = make_job(config, m, k, n, sparsity, acc=acc, share=share, rng=rng)
+    product = StationaryJob(config=config, m=m, k=k, n=n, keep=keep, group=group, slots=slots)
+    return replace(job, product=product, fields=product.job | {"accumulate": int(acc)})
 
 
 def job_words(config: Config, fields: dict[str, int]) -> np.ndarray:

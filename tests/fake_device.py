@@ -20,7 +20,7 @@ class FakeDevice:
         self.config, self.corrupt = config, corrupt
         self.products = []
 
-    def product(self, a, values, indices=None, *, sparsity=None, acc=None):
+    def product(self, a, values, indices=None, *, sparsity=None, acc=None, dataflow="os"):
         assert a.dtype == values.dtype == np.uint16
         operand = self.config.operand_format
         keep, group = sparsity or (None, None)
@@ -38,7 +38,13 @@ class FakeDevice:
         cycles = product_cycles(product, accumulate=acc is not None)
         self.products.append((shape, sparsity, cycles))
         return SimpleNamespace(
-            y=y, cycles=cycles, macs=product.macs, busy=cycles, input_stalls=0, output_stalls=0
+            y=y,
+            dataflow=dataflow,
+            cycles=cycles,
+            macs=product.macs,
+            busy=cycles,
+            input_stalls=0,
+            output_stalls=0,
         )
 
     def prune(self, w, sparsity):

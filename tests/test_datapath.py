@@ -21,6 +21,7 @@ from sat_hdl.sim.run import HEAVY, NONE, Stall
 CONFIGS = {
     "r2c2": Config(rows=2, cols=2, west_depth=512, north_depth=1024),
     "r4c8_d32": Config(rows=4, cols=8, memory_bits=32, west_depth=512),
+    "r2c4_os": Config(rows=2, cols=4, weight_stationary=False),
     "r8c4_m16_d128": Config(rows=8, cols=4, max_m=16, memory_bits=128),
 }
 
@@ -220,6 +221,57 @@ def test_products(rigs, name, sparsity, seed):
         initial=initial, result=result,
     )  # fmt: skip
     if sparsity is None:
+        want = matmul(a, b, acc=acc)
+    else:
+        want = sparse_matmul(a, pruned.values, pruned.indices, k=k, keep=keep, group=group, acc=acc)
+    check_stores(rig, want, result, stall)
+
+
+def load_groups(rig, rng, a, group: int, samples: int, stall) -> int:
+    """A for weights that are held: to bank r the elements of group r, row after row. Returns the first word."""
+    config, (m, k) = rig.config, a.shape
+    words_ = -(-m * group // config.ingest)
+    at = int(rng.integers(0, config.west_depth - words_))
+    full = np.zeros((m, config.rows * group), np.uint16)
+    full[:, :k] = a
+    by_row = full.reshape(m, config.rows, group).swapaxes(0, 1).reshape(config.rows, -1)
+    where = dict(inner=1, to=at, pitch=words_)
+    if rng.random() < 0.5:
+        rig.load([[row] for row in by_row], stall, target=Target.WEST_ROWS, take=m * group, **where)
+    else:
+        rig.load([[part] for part in by_row.T], stall, target=Target.WEST_COLUMNS, take=config.rows, **where)
+    return at
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("name", [name for name in CONFIGS if CONFIGS[name].weight_stationary])
+def test_held_weights(rigs, name, seed):
+    """Weight-stationary: results and partial sums lie where they would lie otherwise."""
+    config = CONFIGS[name]
+    rig = rigs.setdefault(name, None) or Rig(config)
+    rigs[name] = rig
+    rng = np.random.default_rng([seed, list(CONFIGS).index(name), 99])
+    stall = (NONE, HEAVY)[seed % 2].with_seed(seed)
+    group = int(rng.choice([1, *config.group_lengths()]))
+    keep = group if rng.random() < 0.5 else int(rng.integers(1, group + 1))
+    slots = int(rng.choice([s for s in range(4) if keep << s <= config.held]))
+    m, k = int(rng.choice([1, config.rows, 13, 37])), int(rng.integers(1, config.rows * group + 1))
+    n = int(rng.choice([1, config.cols << slots, rng.integers(1, (config.cols << slots) + 1)]))
+    a, b, kind = operands(rng, (m, k)), operands(rng, (k, n)), int(rng.integers(3))
+    west = load_groups(rig, rng, a.view(np.uint16), group, 8 >> slots, stall)
+    if keep == group:
+        north = load_b(rig, rng, b.view(np.uint16), None, bool(rng.integers(2)), stall)
+    else:
+        pruned = prune(b, keep, group, 0)
+        north = load_b(rig, rng, pruned.values.view(np.uint16), pruned.indices, False, stall)
+    result = int(rng.integers(0, 50))
+    acc, initial = load_initial(rig, rng, kind, m, n, result, stall)
+    rig.product(
+        dict(m=m, k=k, n=n, keep=keep, group=group, accumulate=kind != Initial.ZERO, stationary=1, slots=slots),
+        start=kind, west=west, north=north[0], north_pitch=north[1], initial=initial, result=result,
+    )  # fmt: skip
+    assert not rig.sim.get("run_error")
+    if keep == group:
         want = matmul(a, b, acc=acc)
     else:
         want = sparse_matmul(a, pruned.values, pruned.indices, k=k, keep=keep, group=group, acc=acc)

@@ -42,9 +42,9 @@ def design(config: Config) -> str:
     return emit(SatTop(config), "top")
 
 
-def start(name_or_model, config: Config, given, **memory) -> Training:
+def start(name_or_model, config: Config, given, dataflow: str = "auto", **memory) -> Training:
     model = NETWORKS[name_or_model] if isinstance(name_or_model, str) else name_or_model
-    step = compiled(model, config, given)
+    step = compiled(model, config, given, dataflow)
     size = -(-step.size // 64) * 64
     outside = MemoryConfig(size=size, **memory)
     accelerator = Accelerator(SimTransport(config, outside, design=design(config)), limit=5_000_000)
@@ -57,6 +57,13 @@ def test_training(name):
     steps = start(name, CONFIG, settings("bdwp", 2, 8, batch=3), read_latency=20)
     steps.run()
     steps.run()
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws"])
+@pytest.mark.parametrize("config", [CONFIG, SMALL], ids=["2x2", "2x8"])
+def test_dataflows(config, dataflow):
+    """Every dense product one way or the other."""
+    start(TINY, config, settings("bdwp", 1, 4, batch=3), dataflow, read_latency=20).run()
 
 
 @pytest.mark.parametrize("model, batch", [(TINY, 3), (ODD, 2)], ids=["tiny", "odd"])

@@ -8,6 +8,7 @@ import pytest
 from amaranth.back import rtlil
 
 from sat_hdl.arith.ecp5 import TARGETS
+from sat_hdl.compiler.cycles import pieces, stationary_cycles
 from sat_hdl.config import Config
 from sat_hdl.formats import BINARY32, OPERAND_FORMATS
 from sat_hdl.layouts import ErrorCode
@@ -19,11 +20,12 @@ from sat_hdl.stce.stce import Stce
 from sat_hdl.stce.uspe import Uspe
 from sat_hdl.top import ProductCore
 
-from .core_bench import Job, check, make_job, run
+from .core_bench import Job, check, hold_job, make_job, run
 
 STALLS = {"none": NONE, "light": LIGHT, "heavy": HEAVY}
 CONFIGS = {
     "2x2": Config(rows=2, cols=2),
+    "2x2-os": Config(rows=2, cols=2, weight_stationary=False),
     "1x1-m2-j9": Config(rows=1, cols=1, max_m=2, interleave=9),
     "3x5-m4-j11": Config(rows=3, cols=5, max_m=4, interleave=11),
     "1x4-bf16": Config(rows=1, cols=4, operand_format="bf16"),
@@ -129,6 +131,84 @@ def test_negative_zero_survives_padding(design, seed):
     check(sim, config, jobs)
 
 
+def forms(config: Config) -> list[tuple[int, int, int]]:
+    """Every (N, M, slots) that can be held, dense ones among them."""
+    return [
+        (keep, group, slots)
+        for group in (1, *config.group_lengths())
+        for keep in range(1, group + 1)
+        for slots in range(4)
+        if keep << slots <= config.held
+    ]
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_held_weights(design, stall, seed):
+    """Every form of weight-stationary jobs, with whole and short last groups, few and many rows of A and of the
+    array, columns that fill the slots or don't; and output-stationary ones in between."""
+    config, sim = design
+    if not config.weight_stationary:
+        pytest.skip("This configuration can't hold weights.")
+    rng = np.random.default_rng(seed)
+    jobs = []
+    for keep, group, slots in forms(config):
+        wide, deep = config.cols << slots, config.rows * group
+        m = int(rng.choice([1, 2, 7, 8, 9, 17, 40]))
+        n, k = (
+            int(rng.choice([1, most, max(1, most - 1), rng.integers(1, most + 1)])) for most in (wide, deep)
+        )
+        acc = rng.random() < 0.5
+        jobs.append(hold_job(config, m, k, n, keep=keep, group=group, slots=slots, acc=acc, rng=rng))
+        if rng.random() < 0.3:
+            sparsity = sparsities(config)[rng.integers(len(sparsities(config)))]
+            shape = (int(rng.integers(1, most)) for most in (2 * config.rows + 1, 20, 3 * config.cols))
+            jobs.append(make_job(config, *shape, sparsity, acc=rng.random() < 0.5, rng=rng))
+    rng.shuffle(jobs)
+    check(sim, config, jobs, STALLS[stall].with_seed(seed))
+
+
+def test_specials_in_held_weights(design, seed):
+    """Special operands onto special accumulators, and −0 past the rows that hold nothing."""
+    config, sim = design
+    if not config.weight_stationary:
+        pytest.skip("This configuration can't hold weights.")
+    rng = np.random.default_rng(seed)
+    jobs = []
+    for keep, group, slots in forms(config):
+        deep, n = config.rows * group, config.cols << slots
+        arguments = {"keep": keep, "group": group, "slots": slots, "acc": True}
+        jobs.append(hold_job(config, 9, int(rng.integers(1, deep + 1)), n, **arguments, share=0.2, rng=rng))
+        job = hold_job(config, 5, 1, n, **arguments, share=0, rng=rng)
+        job.a, job.values = np.zeros_like(job.a), job.values | np.uint16(0x8000)
+        job.acc = np.full_like(job.acc, 0x80000000)
+        assert (job.expected() == 0x80000000).all()
+        jobs.append(job)
+    check(sim, config, jobs)
+
+
+def test_held_weights_give_the_same_bits(design, seed):
+    """A product cut along k and n into jobs, each one's results being the next one's accumulators."""
+    config, sim = design
+    if not config.weight_stationary:
+        pytest.skip("This configuration can't hold weights.")
+    rng = np.random.default_rng(seed)
+    for sparsity in (None, (1, 2)):
+        whole = make_job(config, 11, 2 * config.rows * 2 + 1, 9 * config.cols + 1, sparsity, rng=rng)
+        y = np.zeros((11, whole.product.n), np.uint32)
+        for piece in pieces(whole.product):
+            part = slice(None), piece.columns
+            job = Job(
+                fields=piece.job.job | {"accumulate": int(piece.k.start > 0)},
+                product=piece.job,
+                a=whole.a[:, piece.k],
+                values=whole.values[piece.kept, piece.columns],
+                indices=whole.indices[piece.kept, piece.columns] if sparsity else None,
+                acc=y[part].copy() if piece.k.start else None,
+            )
+            y[part] = run(sim, config, [job], LIGHT.with_seed(seed))[0][0]
+        np.testing.assert_array_equal(y, whole.expected())
+
+
 @pytest.mark.parametrize("stall", STALLS)
 def test_refusals_between_products(design, stall, seed):
     """A job refused takes no operand, and the next one runs."""
@@ -140,6 +220,13 @@ def test_refusals_between_products(design, stall, seed):
     bad += [({"keep": 0}, ErrorCode.BAD_KEEP), ({"keep": 3}, ErrorCode.BAD_KEEP)]
     legal = config.group_lengths()
     bad += [({"group": g}, ErrorCode.BAD_GROUP) for g in range(1 << config.count_bits) if g not in legal]
+    held = {"stationary": 1, "group": 2, "keep": 1, "slots": 1}
+    bad += [
+        (held | change, ErrorCode.BAD_DATAFLOW)
+        for change in ({"k": 2 * config.rows + 1}, {"n": 2 * config.cols + 1}, {"k": 1 << 23}, {"n": 1 << 23})
+    ]
+    if not config.weight_stationary:
+        bad.append((held, ErrorCode.BAD_DATAFLOW))
     for change, error in bad:
         if change.get("keep", 0) >> config.count_bits:
             continue
@@ -196,6 +283,28 @@ def test_cycles_follow_the_formula(design, seed):
         slots = -(-n // config.cols)
         assert report["busy"] == slots * job.product.kept * -(-m // config.rows)
         assert report["output_stalls"] == 0
+
+
+def test_cycles_of_held_weights(design, seed):
+    """The formula of the cycle model, and every slot of every row of A is counted as busy."""
+    config, sim = design
+    if not config.weight_stationary:
+        pytest.skip("This configuration can't hold weights.")
+    rng = np.random.default_rng(seed)
+    exact = config.operand_format == "fp16"
+    for keep, group, slots in forms(config):
+        for m in {1, 8, int(rng.integers(2, 30))}:
+            n, k = (
+                int(rng.integers(1, (config.cols << slots) + 1)),
+                int(rng.integers(1, config.rows * group + 1)),
+            )
+            acc = rng.random() < 0.5
+            job = hold_job(config, m, k, n, keep=keep, group=group, slots=slots, acc=acc, rng=rng)
+            report = check(sim, config, [job])[0]
+            want = stationary_cycles(job.product)
+            assert report["cycles"] == (want if exact else pytest.approx(want, rel=0.15, abs=8)), job.fields
+            assert report["busy"] == m * job.product.columns * keep
+            assert report["output_stalls"] == 0
 
 
 def test_cycles_are_those_seen_from_outside(design, seed):
@@ -270,6 +379,7 @@ def test_beats_scale_sim(default, k, sparsity, seed):
     [
         *({"rows": rows, "cols": cols} for rows, cols in ((1, 1), (1, 32), (32, 1), (7, 3))),
         *({"max_m": m, "interleave": j} for m in (2, 4, 8, 16) for j in range(8, 17)),
+        *({"max_m": m, "weight_stationary": False} for m in (2, 16)),
         *({"operand_format": f, "target": t} for f in ("fp16", "bf16") for t in ("portable", "ecp5")),
     ],
     ids=lambda arguments: "-".join(map(str, arguments.values())),

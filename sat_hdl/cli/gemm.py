@@ -1,6 +1,5 @@
 """``sat-hdl gemm``: a matrix product by the hardware."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,18 +10,21 @@ from rich.table import Table
 from sat_hdl.cli.arrays import load_array
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, bits, load_operand, sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config, preset_name
+from sat_hdl.cli.options import (
+    ConfigFile,
+    Dataflow,
+    Json,
+    OutputFile,
+    Preset,
+    check_dataflow,
+    chosen_config,
+    preset_name,
+)
 from sat_hdl.cli.output import atomic_file, console, print_json, progress
 from sat_hdl.cli.prune import prune_matrix
 from sat_hdl.config import Config, ConfigError
 
 __all__ = ["command"]
-
-
-class Dataflow(StrEnum):
-    """os: output-stationary."""
-
-    os = "os"
 
 
 def command(
@@ -36,7 +38,10 @@ def command(
     sparsity: Annotated[
         str, typer.Option(help="`dense`, or N:M to prune B to along k first.", metavar="dense|N:M")
     ] = "dense",
-    dataflow: Annotated[Dataflow, typer.Option(help="How the array is used.")] = Dataflow.os,
+    dataflow: Annotated[
+        Dataflow,
+        typer.Option(help="Output- or weight-stationary (the bits are the same), or whichever is faster."),
+    ] = Dataflow.os,
     preset: Preset = None,
     config: ConfigFile = None,
     backend: BackendOption = Backend.rtl,
@@ -48,6 +53,7 @@ def command(
     alone, from the first operand in to the last result out.
     """
     wanted = chosen_config(preset, config)
+    check_dataflow(dataflow, wanted)
     pair = sparsity_of(sparsity, wanted, dense=True)
     left, right = load_operand(a, wanted), load_operand(b, wanted)
     if left.shape[1] != right.shape[0]:
@@ -61,7 +67,7 @@ def command(
             f"{left.shape[0]} × {right.shape[1]}."
         )
     with atomic_file(output) as partial, progress("Simulating"):
-        y, figures = _product(left, right, initial, pair, wanted, backend)
+        y, figures = _product(left, right, initial, pair, wanted, backend, dataflow)
         with open(partial, "wb") as file:
             np.save(file, y, allow_pickle=False)
     result: dict[str, Any] = {
@@ -70,7 +76,6 @@ def command(
         "k": left.shape[1],
         "n": right.shape[1],
         "sparsity": sparsity,
-        "dataflow": dataflow.value,
         **figures,
         "preset": preset_name(preset, config),
         "rows": wanted.rows,
@@ -100,6 +105,7 @@ def _product(
     sparsity: tuple[int, int] | None,
     config: Config,
     backend: Backend,
+    dataflow: Dataflow,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """(Y, figures). Figures that the golden model alone can't know are None."""
     from sat_hdl.compiler.product import Product
@@ -119,7 +125,7 @@ def _product(
     product = Product(config=config, m=a.shape[0], k=a.shape[1], n=b.shape[1], keep=keep, group=group)
     if backend is Backend.golden:
         unknown = dict.fromkeys(("cycles", "prune_cycles", "utilization", "bit_exact"))
-        return golden, {"macs": product.macs} | unknown
+        return golden, {"dataflow": dataflow.value, "macs": product.macs} | unknown
 
     from sat_hdl.sim.device import Device
 
@@ -129,9 +135,11 @@ def _product(
         indices,
         sparsity=sparsity,
         acc=None if acc is None else acc.view(np.uint32),
+        dataflow=dataflow.value,
     )
     exact = pruning["bit_exact"] and np.array_equal(run.y, golden.view(np.uint32))
     return run.y.view(np.float32), {
+        "dataflow": run.dataflow,
         "cycles": run.cycles,
         "prune_cycles": pruning["cycles"],
         "macs": run.macs,

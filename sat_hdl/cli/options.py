@@ -1,5 +1,6 @@
 """Options that several commands share, and what they choose."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,25 @@ import typer
 
 from sat_hdl.config import PRESETS, Config, ConfigError, load, preset
 
-__all__ = ["ConfigFile", "Json", "OutputDir", "OutputFile", "Preset", "chosen_config", "preset_name"]
+__all__ = [
+    "ConfigFile",
+    "Dataflow",
+    "Json",
+    "OutputDir",
+    "OutputFile",
+    "Preset",
+    "check_dataflow",
+    "chosen_config",
+    "preset_name",
+]
+
+
+class Dataflow(StrEnum):
+    """os: output-stationary; ws: weight-stationary; auto: the one that takes fewer cycles."""
+
+    os = "os"
+    ws = "ws"
+    auto = "auto"
 
 
 def _output(path: Path) -> Path:
@@ -46,3 +65,11 @@ def chosen_config(name: str | None, file: Path | None, *, default: str = DEFAULT
     if name is not None and file is not None:
         raise ConfigError("Give either --preset or --config, not both.")
     return load(file) if file is not None else preset(name if name is not None else default)
+
+
+def check_dataflow(dataflow: Dataflow, config: Config):
+    """Raises :class:`ConfigError` if it is `ws`, and an array of ``config`` can't hold weights."""
+    from sat_hdl.compiler.stationary import check_stationary
+
+    if dataflow is Dataflow.ws:
+        check_stationary(config)

@@ -16,7 +16,16 @@ from rich.table import Table
 from sat_hdl.cli.arrays import save_arrays
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, OutputDir, Preset, chosen_config, preset_name
+from sat_hdl.cli.options import (
+    ConfigFile,
+    Dataflow,
+    Json,
+    OutputDir,
+    Preset,
+    check_dataflow,
+    chosen_config,
+    preset_name,
+)
 from sat_hdl.cli.output import atomic_dir, console, print_json, write_json
 from sat_hdl.cli.train_network import train_model
 from sat_hdl.config import Config, ConfigError
@@ -77,6 +86,13 @@ def command(
             help="Peak learning rate of SGD with momentum; 0.05, with --model 0.02.", show_default=False
         ),
     ] = None,
+    dataflow: Annotated[
+        Dataflow,
+        typer.Option(
+            help="Output-stationary; weight-stationary wherever it is possible; or, product by product, the one "
+            "that is expected to be faster. The bits are the same."
+        ),
+    ] = Dataflow.auto,
     preset: Preset = None,
     config: ConfigFile = None,
     backend: BackendOption = Backend.rtl,
@@ -93,6 +109,7 @@ def command(
     from sat_hdl.sim.golden.train import TrainConfig
 
     wanted = chosen_config(preset, config)
+    check_dataflow(dataflow, wanted)
     pair = None if method is Method.dense else _sparsity(sparsity, method, wanted)
     keep, group = pair or (wanted.max_m, wanted.max_m)
     batch = (32 if model is None else 16) if batch is None else batch
@@ -106,7 +123,14 @@ def command(
         }  # fmt: skip
         with atomic_dir(output) as folder, _bar(f"Training {model} ({backend.value})") as show:
             figures = train_model(
-                model, data, chosen, wanted, on_device=backend is Backend.rtl, folder=folder, show=show
+                model,
+                data,
+                chosen,
+                wanted,
+                dataflow=dataflow.value,
+                on_device=backend is Backend.rtl,
+                folder=folder,
+                show=show,
             )
         return _report(
             figures, json, output=str(output), data=data, method=method.value,
@@ -124,7 +148,7 @@ def command(
         lr=lr,
     )
     with atomic_dir(output) as folder:
-        figures = _run(data, settings, wanted, backend, folder)
+        figures = _run(data, settings, wanted, backend, dataflow, folder)
     return _report(
         figures, json, output=str(output), data=data, method=method.value,
         sparsity="dense" if pair is None else sparsity, hidden=settings.hidden, epochs=epochs, batch=batch, seed=seed,
@@ -164,7 +188,9 @@ def _widths(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _run(source: str, settings: Any, config: Config, backend: Backend, folder: Path) -> dict[str, Any]:
+def _run(
+    source: str, settings: Any, config: Config, backend: Backend, dataflow: Dataflow, folder: Path
+) -> dict[str, Any]:
     """Trains, fills ``folder``, and returns the figures of the result."""
     from sat_hdl.plots import Run, overview
     from sat_hdl.sim.device import Device
@@ -174,7 +200,7 @@ def _run(source: str, settings: Any, config: Config, backend: Backend, folder: P
     from sat_hdl.sim.golden.train import train
 
     data = load_digits() if source == "digits" else load_npz(source)
-    rtl = RtlEngine(Device(config)) if backend is Backend.rtl else None
+    rtl = RtlEngine(Device(config), dataflow=dataflow.value) if backend is Backend.rtl else None
     engine = rtl or GoldenEngine(config.operand_format)
     losses: list[float] = []
     with _bar(f"Training {settings.method} ({backend.value})") as show:

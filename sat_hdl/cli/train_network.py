@@ -19,14 +19,15 @@ def train_model(
     settings: dict[str, Any],
     config: Config,
     *,
+    dataflow: str,
     on_device: bool,
     folder: Path,
     show: Callable[[int, int, int], None],
 ) -> dict[str, Any]:
     """Trains the model called ``name`` (or in a TOML or Python file), fills ``folder``, returns the result's figures.
 
-    ``settings``: of :class:`~sat_hdl.sim.golden.network_train.NetworkConfig`. ``show``: is told steps done, steps in
-    all, and epochs.
+    ``dataflow``: of the products on the device. ``settings``: of
+    :class:`~sat_hdl.sim.golden.network_train.NetworkConfig`. ``show``: is told steps done, steps in all, and epochs.
     """
     from sat_hdl.compiler.graph import NETWORK_METHODS, build
     from sat_hdl.compiler.imported import chosen_model
@@ -52,7 +53,7 @@ def train_model(
     if on_device:
         from sat_hdl.sim.device_train import DeviceTrainer
 
-        device = DeviceTrainer(graph, training, config)
+        device = DeviceTrainer(graph, training, config, dataflow=dataflow)
     trainer = device or NetworkTrainer(graph, training, engine)
     trainer.network.begin_with(imported.weights, imported.biases)
     losses: list[float] = []

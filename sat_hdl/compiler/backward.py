@@ -50,7 +50,8 @@ class Backward:
 
     def lower(self, *, nesterov: bool) -> Program:
         program = Program()
-        products, vectors = Products(self.placed.config, program), Vectors(self.placed.config, program)
+        products = Products(self.placed.config, program, self.placed.dataflow)
+        vectors = Vectors(self.placed.config, program)
         nodes = self.placed.graph.nodes
         arrived: dict[int, list[tuple[int, Tensor]]] = {node.number: [] for node in nodes}
         arrived[nodes[-1].number] = [(len(nodes), self.placed.image("logits_gradient", nodes[-1].shape))]

@@ -1,11 +1,18 @@
 """What a product costs on an array whose streams never stall: a closed form, for choosing before running."""
 
 from sat_hdl.compiler.product import Product
+from sat_hdl.compiler.stationary import Piece, StationaryJob, cuts
+from sat_hdl.config import Config
 
-__all__ = ["product_cycles"]
+__all__ = ["best_dataflow", "expected_cycles", "pieces", "product_cycles", "stationary_cycles"]
 
-#: From a sum's last weight to the exchange that may fetch it, and the array's edge.
-_RESULT_LATENCY, _EDGE_LATENCY = 10, 2
+#: The array's edge.
+_EDGE_LATENCY = 2
+
+
+def _result_latency(config: Config) -> int:
+    """From a sum's last weight to the exchange that may fetch it."""
+    return 10 + config.weight_stationary
 
 
 def product_cycles(product: Product, *, accumulate: bool = False) -> int:
@@ -22,6 +29,7 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
     accumulate: whether initial accumulators are loaded, the first tile's before it can start.
     """
     config = product.config
+    latency = _result_latency(config)
     full, rest = divmod(product.m, config.rows)
     total = exchange = span = 0
     for band in product.bands():
@@ -37,11 +45,58 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
                 beats = -(-min(product.k, product.job["group"]) // config.west_elements)
                 total += max(beats - 1, exchange - 1 if accumulate else 0)
             # A bank's tile computes, waits for its first sums and is exchanged, then the next; two banks do so.
-            alone = compute - span + _RESULT_LATENCY + exchange + 3
+            alone = compute - span + latency + exchange + 3
             if slots > config.interleave:
                 total += tiles * (alone + (exchange - 1 if accumulate else 0))  # it takes both banks
             else:
                 total += tiles * max(compute, exchange, alone // 2)
     # The last exchange follows the last sums slot by slot; its results pass the rows, then wait for all columns.
-    tail = _RESULT_LATENCY + _EDGE_LATENCY + config.rows + config.cols
+    tail = latency + _EDGE_LATENCY + config.rows + config.cols
     return total - (span - 1) + exchange + tail
+
+
+def stationary_cycles(job: StationaryJob) -> int:
+    """Cycles of a weight-stationary job, likewise; whether it takes initial accumulators makes no difference.
+
+    Every turn takes 8·N cycles, or as long as its activations come. Exact for binary16 operands.
+    """
+    config = job.config
+    span, keep = config.least_span, job.keep
+    beats = -(-job.samples * job.group // config.west_elements)
+    last_slot = ((job.m - 1) % job.samples << job.slots) + job.columns - 1
+    # The first two turns' sums are passed on before any is there, so 2·8 cycles later at the earliest.
+    latency = _result_latency(config)
+    if span * keep >= beats:
+        latency = max(latency, 2 * span - 1 - span * (keep - 1))
+    last_turn = (job.turns - 1) * max(span * keep, beats) + span * (keep - 1) + last_slot
+    return last_turn + 1 + latency + _EDGE_LATENCY + config.rows + config.cols
+
+
+def pieces(product: Product) -> list[Piece]:
+    """Cuts ``product`` for the weight-stationary dataflow in the way that takes the fewest cycles.
+
+    Raises
+    ------
+    ConfigError: if the array can't hold weights.
+    """
+    return min(cuts(product), key=_sum)
+
+
+def _sum(parts: list[Piece]) -> int:
+    return sum(stationary_cycles(part.job) for part in parts)
+
+
+def expected_cycles(product: Product, dataflow: str, *, accumulate: bool = False) -> int:
+    """Cycles of ``product`` with the dataflow "os", "ws", or "auto", the one that takes fewer."""
+    if dataflow == "auto":
+        dataflow = best_dataflow(product, accumulate=accumulate)
+    if dataflow == "os":
+        return product_cycles(product, accumulate=accumulate)
+    return _sum(pieces(product))
+
+
+def best_dataflow(product: Product, *, accumulate: bool = False) -> str:
+    """ "os" or "ws": the dataflow that takes fewer cycles."""
+    if not product.config.weight_stationary:
+        return "os"
+    return "ws" if _sum(pieces(product)) < product_cycles(product, accumulate=accumulate) else "os"

@@ -31,7 +31,8 @@ class Forward:
 
     def lower(self) -> Program:
         program = Program()
-        products, vectors = Products(self.placed.config, program), Vectors(self.placed.config, program)
+        products = Products(self.placed.config, program, self.placed.dataflow)
+        vectors = Vectors(self.placed.config, program)
         self.placed.outputs[0] = self.placed.image("input", self.placed.graph.input_shape)
         for node in self.placed.graph.nodes[1:]:
             if node.number in self.placed.fused.values():

@@ -52,6 +52,7 @@ def compile_step(
     keep: int = 2,
     group: int = 8,
     nesterov: bool = False,
+    dataflow: str = "auto",
 ) -> Step:
     """Compiles a training step of ``batch`` samples.
 
@@ -63,12 +64,13 @@ def compile_step(
     config: the device.
     method, keep, group: what is sparse, see :func:`~sat_hdl.compiler.graph.sparse_products`; N and M.
     nesterov: whether the momentum is Nesterov's.
+    dataflow: of the products: "os"; "ws", wherever it is possible; or "auto", the one that is expected to be faster.
 
     Raises
     ------
     ConfigError: what the device or its memory can't do; the text names the layer where there is one.
     """
-    placed = Placed(graph, config, batch=batch, method=method, keep=keep, group=group)
+    placed = Placed(graph, config, batch=batch, method=method, keep=keep, group=group, dataflow=dataflow)
     forward, backward = Forward(placed).lower(), Backward(placed).lower(nesterov=nesterov)
     memory = placed.memory
     images = [program.image() for program in (forward, backward)]

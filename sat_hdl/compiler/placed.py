@@ -14,7 +14,7 @@ class Placed:
 
     Arguments
     ---------
-    graph, config, batch, method, keep, group: see :func:`~sat_hdl.compiler.lower.compile_step`.
+    graph, config, batch, method, keep, group, dataflow: see :func:`~sat_hdl.compiler.lower.compile_step`.
 
     Members
     -------
@@ -23,12 +23,22 @@ class Placed:
     fused: by number, nodes whose results the ReLU of this number takes as they are stored.
     """
 
-    def __init__(self, graph: Graph, config: Config, *, batch: int, method: str, keep: int, group: int):
+    def __init__(
+        self,
+        graph: Graph,
+        config: Config,
+        *,
+        batch: int,
+        method: str,
+        keep: int,
+        group: int,
+        dataflow: str = "auto",
+    ):
         check_device(config)
         if method != "dense":
             config.check_sparsity(keep, group)
         self.graph, self.config, self.batch = graph, config, batch
-        self.keep, self.group = keep, group
+        self.keep, self.group, self.dataflow = keep, group, dataflow
         self.sparse = sparse_products(graph, method, group)
         self.memory = MemoryPlan(config)
         self.outputs: dict[int, Tensor] = {}

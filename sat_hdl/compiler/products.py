@@ -3,7 +3,7 @@
 from sat_hdl.compiler.formats import up
 from sat_hdl.compiler.jobs import Correlation, Place, WeightGradient
 from sat_hdl.compiler.program import OVERFLOW, Operation, Program, descriptor_registers
-from sat_hdl.compiler.tiling import Box, Plan, plan
+from sat_hdl.compiler.tiling import Box, Plan, plan, stationary_slots
 from sat_hdl.config import Config
 from sat_hdl.memory.descriptor import Descriptor
 
@@ -19,10 +19,11 @@ class Products:
     ---------
     config: the device.
     program: what to add to.
+    dataflow: "os", "ws" or "auto": see :func:`~sat_hdl.compiler.tiling.plan`.
     """
 
-    def __init__(self, config: Config, program: Program):
-        self._config, self._program = config, program
+    def __init__(self, config: Config, program: Program, dataflow: str = "os"):
+        self._config, self._program, self._dataflow = config, program, dataflow
         self._turn = {"west": 0, "north": 0, "result": 0, "bias": 0}
 
     def _next(self, buffer: str) -> int:
@@ -33,7 +34,7 @@ class Products:
     def add(self, job: Job) -> Plan:
         """Adds the operations of ``job``; returns how it was cut."""
         config = self._config
-        cut = plan(config, job.shape())
+        cut = plan(config, job.shape(), self._dataflow)
         held: dict[str, object] = {"west": None, "north": None, "bias": None}
         half: dict[str, int] = {"west": 0, "north": 0, "bias": 0}
         pairs = [(m, n) for n in cut.n for m in cut.m]
@@ -49,14 +50,15 @@ class Products:
             for number, k in enumerate(cut.k):
                 if held["west"] != (m, k):
                     held["west"], half["west"] = (m, k), self._next("west")
-                    self._load_west(job, m, k, half["west"])
+                    self._load_west(job, m, k, half["west"], cut.stationary)
                 if held["north"] != (k, n):
                     held["north"], half["north"] = (k, n), self._next("north")
                     self._load_north(job, k, n, half["north"])
                 if job.bias is not None and number == 0 and held["bias"] != n:
                     held["bias"], half["bias"] = n, self._next("bias")
                     self._load_bias(job.bias, n, half["bias"], half["bias"] * biases)
-                self._compute(job, m, k, n, number == 0, half, result, word, half["bias"] * biases)
+                compute = self._compute_held if cut.stationary else self._compute
+                compute(job, m, k, n, number == 0, half, result, word, half["bias"] * biases)
             at = word
             for band in bands:
                 for action, descriptor, rows, first, columns in job.stores(config, m, band, at):
@@ -74,13 +76,14 @@ class Products:
             Operation("load", action, descriptor_registers(descriptor) | registers, (place.name,), (target,))
         )
 
-    def _load_west(self, job: Job, m: Box, k: Box, half: int):
+    def _load_west(self, job: Job, m: Box, k: Box, half: int, stationary: bool):
         place, descriptor, take, inner = job.west(m, k)
         to = half * (self._config.west_depth // 2)
-        pitch = -(-k.size // self._config.ingest)
-        self._load(
-            job.west_action, place, descriptor, ("west", half), take=take, inner=inner, to=to, pitch=pitch
-        )
+        pitch = -(-(m if stationary else k).size // self._config.ingest)
+        # To an array that holds the weights, the rows of A and its columns change places.
+        turned = {"west_rows": "west_columns", "west_columns": "west_rows"}
+        action = turned[job.west_action] if stationary else job.west_action
+        self._load(action, place, descriptor, ("west", half), take=take, inner=inner, to=to, pitch=pitch)
 
     def _load_north(self, job: Job, k: Box, n: range, half: int):
         to, pitch = half * (self._config.north_depth // 2), job.kept(k)
@@ -105,6 +108,25 @@ class Products:
             "west": half["west"] * (config.west_depth // 2), "west_pitch": -(-k.size // config.ingest),
             "north": half["north"] * (config.north_depth // 2), "north_pitch": job.kept(k), "result": word,
         }  # fmt: skip
+        self._run(job, registers, first, half, result, word, bias)
+
+    def _compute_held(
+        self, job: Job, m: Box, k: Box, n: range, first: bool, half, result: int, word: int, bias: int
+    ):
+        """A run for every R elements of k, each of which goes on with the sums of the one before."""
+        config = self._config
+        form = 1 | 1 << 8 | 1 << 16 | stationary_slots(config, len(n)) << 17
+        pitch = -(-m.size // config.ingest)
+        for tile, top in enumerate(range(0, k.size, config.rows)):
+            registers = {
+                "m": m.size, "k": min(config.rows, k.size - top), "n": len(n), "sparsity": form,
+                "west": half["west"] * (config.west_depth // 2) + tile * pitch,
+                "north": half["north"] * (config.north_depth // 2) + top, "north_pitch": job.kept(k),
+                "result": word,
+            }  # fmt: skip
+            self._run(job, registers, first and tile == 0, half, result, word, bias)
+
+    def _run(self, job: Job, registers: dict[str, int], first: bool, half, result: int, word: int, bias: int):
         reads = [("west", half["west"]), ("north", half["north"])]
         action = "from_zero"
         if not first:

@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sat_hdl.compiler.cycles import stationary_cycles
 from sat_hdl.compiler.product import Product
+from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config, ConfigError
 
-__all__ = ["Box", "Plan", "Shape", "boxes", "plan"]
+__all__ = ["Box", "Plan", "Shape", "boxes", "can_hold", "plan", "stationary_slots"]
+
+#: From a job's end to the first operand of the next.
+_JOB_CYCLES = 25
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Plan:
-    """Blocks: of rows, of columns (bands of each), of k; whether the rows are the outer loop."""
+    """Blocks: of rows, of columns (bands of each), of k; whether the rows are the outer loop; and whether the array
+    holds the weights: then of one band of up to 8 slots at a time, and of R elements of k, one row of the array each.
+    """
 
     m: list[Box]
     n: list[list[range]]
     k: list[Box]
     rows_outer: bool
+    stationary: bool = False
 
 
 def _kept(k: int, shape: Shape) -> int:
@@ -124,11 +132,43 @@ def bias_words(config: Config, bands: list[range]) -> int:
     return _slots(config, bands)
 
 
-def plan(config: Config, shape: Shape) -> Plan:
+def can_hold(config: Config, shape: Shape) -> bool:
+    """Whether the device can run the product weight-stationary. Sparse ones can't: of their groups of M elements a
+    row of the array has one, and the west buffer is not loaded so. Nor can bands of more than 8 slots."""
+    bands = Product(config=config, m=1, k=1, n=shape.n).bands()
+    narrow = all(band.stop - band.start <= config.least_span * config.cols for band in bands)
+    return config.weight_stationary and shape.keep == shape.group and narrow
+
+
+def plan(config: Config, shape: Shape, dataflow: str = "os") -> Plan:
     """The cheapest of the ways to cut that fit, by an estimate of the cycles of the array and of the memory port.
 
-    Raises :class:`ConfigError` if none fits.
+    Arguments
+    ---------
+    dataflow: "os"; "ws", wherever it is possible; "auto", the cheaper one.
+
+    Raises
+    ------
+    ConfigError: if none fits.
     """
+    best = None
+    if dataflow != "os" and can_hold(config, shape):
+        best = _plan(config, shape, True)
+    if best is None or dataflow == "auto":
+        other = _plan(config, shape, False)
+        if best is None or (other is not None and other[0] < best[0]):
+            best = other
+    if best is None:
+        m, k = (a * b * c for a, b, c in (shape.m, shape.k))
+        raise ConfigError(
+            f"A product of {m} × {k} × {shape.n} can't be cut to fit the buffers; make `west_depth`, `north_depth` "
+            "or `result_depth` larger."
+        )
+    return best[1]
+
+
+def _plan(config: Config, shape: Shape, stationary: bool) -> tuple[float, Plan] | None:
+    """The cheapest cut with one of the dataflows, and its cost; None if none fits."""
     product = Product(config=config, m=1, k=1, n=shape.n)
     bands = [range(band.start, band.stop) for band in product.bands()]
     best: tuple[float, Plan] | None = None
@@ -139,14 +179,20 @@ def plan(config: Config, shape: Shape) -> Plan:
         k = boxes(shape.k, max(-(-k_all // divisor), shape.k_step), shape.k_step)
         if k is not None:
             k_most = max(box.size for box in k)
-            kept, words = _kept(k_most, shape), -(-k_most // config.ingest)
-            for per in sorted({len(bands), *(count for count in (1, 2, 4, 8, 16) if count < len(bands))}):
+            kept = _kept(k_most, shape)
+            counts = {1} if stationary else {len(bands), *(n for n in (1, 2, 4, 8, 16) if n < len(bands))}
+            for per in sorted(counts):
                 n = [bands[i : i + per] for i in range(0, len(bands), per)]
                 columns = max(block[-1].stop - block[0].start for block in n)
                 panels = -(-columns // config.panel)
                 slots = max(_slots(config, block) for block in n)
                 room = (config.result_depth - (2 * slots if shape.bias else 0)) // 2
-                tiles = min(half_west // words, room // (slots * config.rows))
+                if stationary:
+                    # A word of each bank holds elements of so many rows of A, all of the same k.
+                    west = half_west // -(-k_most // config.rows) * config.ingest // config.rows
+                else:
+                    west = half_west // -(-k_most // config.ingest)
+                tiles = min(west, room // (slots * config.rows))
                 if panels * kept > half_north or tiles == 0:
                     continue
                 for most in {tiles, max(1, tiles // 2)}:
@@ -154,7 +200,7 @@ def plan(config: Config, shape: Shape) -> Plan:
                     if m is None:
                         continue
                     for rows_outer in (False, True):
-                        candidate = Plan(m, n, k, rows_outer)
+                        candidate = Plan(m, n, k, rows_outer, stationary)
                         cost = _cost(config, shape, candidate)
                         if best is None or cost < best[0]:
                             best = cost, candidate
@@ -163,12 +209,12 @@ def plan(config: Config, shape: Shape) -> Plan:
         divisor *= 2
         if best is not None and divisor > 16:
             break
-    if best is None:
-        raise ConfigError(
-            f"A product of {shape.m[0] * shape.m[1] * shape.m[2]} × {k_all} × {shape.n} can't be cut to fit the "
-            "buffers; make `west_depth`, `north_depth` or `result_depth` larger."
-        )
-    return best[1]
+    return best
+
+
+def stationary_slots(config: Config, columns: int) -> int:
+    """Logarithm of the slots that a job of so many columns takes when the array holds its weights."""
+    return (-(-columns // config.cols) - 1).bit_length()
 
 
 def _cost(config: Config, shape: Shape, plan: Plan) -> float:
@@ -180,6 +226,9 @@ def _cost(config: Config, shape: Shape, plan: Plan) -> float:
     compute = 0.0
     for block in plan.n:
         for box in plan.m:
+            if plan.stationary:
+                compute += sum(_stationary_cycles(config, box.size, size, block[0]) for size in k_sizes)
+                continue
             tiles = -(-box.size // config.rows)
             turns = sum(max(config.least_span, -(-len(band) // config.cols)) for band in block)
             compute += tiles * kept * turns + len(k_sizes) * (60 + config.rows * turns)
@@ -196,3 +245,14 @@ def _cost(config: Config, shape: Shape, plan: Plan) -> float:
     store = m_size * shape.n * shape.result_bytes / beat
     first = (west + north) / jobs
     return max(compute, load, store) + first + store / max(1, len(plan.m) * len(plan.n))
+
+
+def _stationary_cycles(config: Config, m: int, k: int, band: range) -> int:
+    """Of the jobs of a block; each is started by itself."""
+    slots, (full, rest) = stationary_slots(config, len(band)), divmod(k, config.rows)
+    total = 0
+    for count, length in ((full, config.rows), (1, rest)):
+        if count and length:
+            job = StationaryJob(config=config, m=m, k=length, n=len(band), keep=1, group=1, slots=slots)
+            total += count * (stationary_cycles(job) + _JOB_CYCLES)
+    return total

@@ -18,19 +18,24 @@ class Sequencer(wiring.Component):
     So one beat of C weights a cycle: for tile, for group, for kept weight 0 to N - 1, for slot. Slots with no
     columns in the tile are not fed; they pass as bubbles.
 
+    Weight-stationary, a tile is a turn: one group of k, for kept weight, for slot. A slot may be used as soon as the
+    exchange has passed the sums of the turn before the last one (``passed``). The weights of a row come in a turn in
+    which the row uses its old ones for the last time, if it has some: in the slots of the turn's last row of A.
+
     Arguments
     ---------
     config: everything.
 
     Members
     -------
-    start: In(1). Takes k, keep, group and accumulate.
+    start: In(1). Takes k, keep, group and accumulate, stationary and slots. Weight-stationary, k is ``keep``.
     tiles: In(stream of tile_layout).
     weights: In(stream of north_layout). In a dense product the index is made here.
-    grant: In(1). The accumulators of one more tile may be used.
+    grant: In(1). The accumulators of one more tile may be used. passed: In(1). Those of one more slot of a turn.
     filled: In(1). A group of activations is in place. release: Out(1). It is used for the last time.
     control: Out(north_control), north: Out(north_layout): to the array.
-    final: Out(1). With the last weight of a slot that has results.
+    final: Out(1). With the last weight of a slot that has results, or of any slot of a turn.
+    busy: Out(1). A weight is used for a result; weight-stationary, by the row at the top.
     starved: Out(1). Weights or activations are missing. blocked: Out(1). No accumulators are free.
     """
 
@@ -43,14 +48,18 @@ class Sequencer(wiring.Component):
                 "keep": In(config.count_bits),
                 "group": In(config.count_bits),
                 "accumulate": In(1),
+                "stationary": In(1),
+                "slots": In(2),
                 "tiles": In(stream.Signature(tile_layout(config))),
                 "weights": In(stream.Signature(north_layout(config))),
                 "grant": In(1),
+                "passed": In(1),
                 "filled": In(1),
                 "release": Out(1),
                 "control": Out(north_control(config)),
                 "north": Out(north_layout(config)),
                 "final": Out(1),
+                "busy": Out(1),
                 "starved": Out(1),
                 "blocked": Out(1),
             }
@@ -84,6 +93,7 @@ class Sequencer(wiring.Component):
                 group.eq(self.group),
                 accumulate.eq(self.accumulate),
             ]
+        stationary = Signal()
         slot = Signal.like(self.control.entry)
         kept = Signal.like(keep)
         bank, parity = Signal(), Signal()
@@ -92,9 +102,14 @@ class Sequencer(wiring.Component):
 
         tile = self.tiles.payload
         dense = keep == group
-        granted = grants != 0
-        ready = self.tiles.valid & granted & self.filled
-        fed = slot <= tile.rounds
+        granted, computes, uses, fed = (Signal(name=n) for n in ("granted", "computes", "uses", "fed"))
+        ready = self.tiles.valid & granted & (self.filled | ~computes)
+        m.d.comb += [
+            granted.eq(grants != 0),
+            computes.eq(1),
+            fed.eq(slot <= tile.rounds),
+            uses.eq(fed),
+        ]
         step, last_slot, last_turn = Signal(), slot == tile.span, kept + 1 == turns
         end_of_group = Signal()
         end_of_tile = Signal()
@@ -103,14 +118,15 @@ class Sequencer(wiring.Component):
             step.eq(ready & (self.weights.valid | ~fed)),
             end_of_group.eq(step & last_slot & last_turn),
             end_of_tile.eq(end_of_group & last_group),
-            self.release.eq(end_of_group),
+            self.release.eq(end_of_group & computes),
             self.tiles.ready.eq(end_of_tile),
-            self.control.valid.eq(step & fed),
+            self.control.valid.eq(step & uses & computes),
+            self.busy.eq(self.control.valid),
             self.control.entry.eq(Cat(slot[:-1], slot[-1] ^ parity)),
             self.control.bank.eq(bank),
             self.control.first.eq(first_group & (kept == 0)),
             self.control.accumulate.eq(accumulate),
-            self.final.eq(step & fed & last_turn & last_group),
+            self.final.eq(step & uses & last_turn & last_group),
             self.starved.eq(self.tiles.valid & granted & ~step),
             self.blocked.eq(self.tiles.valid & ~granted),
         ]
@@ -120,7 +136,10 @@ class Sequencer(wiring.Component):
                 self.north[c].value.eq(pair.value),
                 self.north[c].index.eq(Mux(dense, kept, pair.index)),
             ]
-        m.d.sync += grants.eq(grants + self.grant - end_of_tile)
+        if config.weight_stationary:
+            self._stationary(m, stationary, step, slot, kept, granted, computes, uses, fed)
+        with m.If(~stationary):
+            m.d.sync += grants.eq(grants + self.grant - end_of_tile)
         with m.If(step):
             m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
             with m.If(last_slot):
@@ -128,7 +147,7 @@ class Sequencer(wiring.Component):
         with m.If(end_of_group):
             m.d.sync += [
                 kept.eq(0),
-                bank.eq(~bank),
+                bank.eq(bank ^ computes),
                 first_group.eq(last_group),
                 k_left.eq(Mux(last_group, k, k_after)),
                 last_group.eq(Mux(last_group, only_group, last_after)),
@@ -137,3 +156,52 @@ class Sequencer(wiring.Component):
         with m.If(end_of_tile):
             m.d.sync += parity.eq(~parity)
         return m
+
+    def _stationary(self, m: Module, stationary, step, slot, kept, granted, computes, uses, fed):
+        """What is different when the array holds the weights."""
+        config = self._config
+        tile = self.tiles.payload
+        slots, group = Signal.like(self.slots), Signal.like(self.group)
+        with m.If(self.start):
+            m.d.sync += [stationary.eq(self.stationary), slots.eq(self.slots), group.eq(self.group)]
+        # Both rows' sums of the turn before the last one are in place: that of the element above, too.
+        span = config.least_span
+        passed = Signal(range(2 * span + 1))
+        m.d.sync += passed.eq(passed + (self.passed & stationary) - (step & stationary & (kept == 0)))
+
+        column, sample = Signal(range(span)), Signal(range(span))
+        last_sample = Signal()
+        with m.Switch(slots):
+            for s in range(4):
+                with m.Case(s):
+                    low, high = slot[:s], slot[s:3]
+                    m.d.comb += [
+                        column.eq(low),
+                        sample.eq(high),
+                        last_sample.eq(high.all()),
+                        self.control.place.eq(Cat(low, kept)),
+                    ]
+        offset = Signal(config.index_bits)
+        with m.Switch(group):
+            for length in (1, *config.group_lengths()):
+                with m.Case(length):
+                    m.d.comb += offset.eq(sample << (length.bit_length() - 1))
+        brings = Signal()
+        m.d.comb += brings.eq(tile.brings & last_sample)
+        m.d.comb += [
+            self.control.held.eq(stationary),
+            self.control.hold.eq(step & stationary & brings),
+            self.control.keeps.eq(kept < tile.keeps),
+            self.control.row.eq(tile.row),
+            self.control.clear.eq(step & stationary & tile.clears),
+            self.control.offset.eq(offset),
+        ]
+        with m.If(stationary):
+            m.d.comb += [
+                granted.eq((kept != 0) | (passed != 0)),
+                computes.eq(tile.computes),
+                uses.eq(1),
+                fed.eq(brings & (kept < tile.keeps) & (column <= tile.columns)),
+                self.control.accumulate.eq(1),
+                self.busy.eq(step & tile.takes.bit_select(slot[:3], 1)),
+            ]

@@ -67,6 +67,8 @@ class ComputeUnit(wiring.Component):
             *dims,
             job.keep.eq(Mux(sparsity[:8] > largest, 0, sparsity[:8])),
             job.group.eq(Mux(sparsity[8:16] > largest, 0, sparsity[8:16])),
+            job.stationary.eq(sparsity[16]),
+            job.slots.eq(sparsity[17:19]),
             job.accumulate.eq(self.run.payload.action != Initial.ZERO),
             product.start.eq(self.run.payload.action),
             *(product[name].eq(register(name)) for name in

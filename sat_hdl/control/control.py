@@ -1,6 +1,6 @@
 """Runs products on the array: checks a job, walks its tiles, counts cycles."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 from sat_hdl.config import Config
 from sat_hdl.control.compute import Sequencer
 from sat_hdl.control.exchange import Exchanger
-from sat_hdl.control.tiles import TileWalk
+from sat_hdl.control.tiles import TileWalk, tile_layout
+from sat_hdl.control.turns import TurnWalk, samples_log
 from sat_hdl.control.west import WestFeeder
 from sat_hdl.layouts import (
     ErrorCode,
@@ -39,6 +40,15 @@ class Control(wiring.Component):
     - ``west``: for band, for row tile, for k in steps of E (a group's last step may be short).
     - ``north``: for band, for row tile, for group of k, for kept weight, for slot of C columns that exist.
     - ``initial`` and results: for band, for row tile, for slot that exists, for row that exists.
+
+    Weight-stationary, with turns of U rows of A (see :class:`~sat_hdl.control.turns.TurnWalk`), a group of k to a row
+    of the array, and A such groups:
+
+    - ``west``: for turn t from 0 to ceil(m / U) + 2·A - 3, for u in U, for k of the group in steps of E: to row r of
+      the array the element of row (t - 2·r)·U + u of A, which need not exist. U groups follow each other without
+      a gap.
+    - ``north``: for row of the array, for kept weight of its group, for slot of C columns that exist.
+    - ``initial`` and results: for row of A, for slot that exists.
 
     Arguments
     ---------
@@ -80,12 +90,35 @@ class Control(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.walk = walk = TileWalk(config)
+        tiles = walk.tiles
         m.submodules.feeder = feeder = WestFeeder(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.exchanger = exchanger = Exchanger(config, result_latency=self._result_latency)
 
+        job = Signal(job_layout(config))
+        stationary = Signal()  # the job in hand is
+        walks, elements = [walk], Signal.like(job.k)
+        if config.weight_stationary:
+            m.submodules.turn_walk = turn_walk = TurnWalk(config)
+            walks.append(turn_walk)
+            tiles = stream.Signature(tile_layout(config)).create()
+            m.d.comb += stationary.eq(job.stationary)
+            for source, enable in ((walk.tiles, ~stationary), (turn_walk.tiles, stationary)):
+                with m.If(enable):
+                    m.d.comb += [
+                        tiles.valid.eq(source.valid),
+                        tiles.payload.eq(source.payload),
+                        source.ready.eq(tiles.ready),
+                    ]
+            # Of a turn in a row's group memory.
+            with m.Switch(Cat(job.slots, job.group)):
+                for s in range(4):
+                    for length in (1, *config.group_lengths()):
+                        with m.Case(s | length << 2):
+                            m.d.comb += elements.eq(length << samples_log(config, s, length))
+
         # --- one walk, three users ----------------------------------------------------------------------
-        tile = walk.tiles.payload
+        tile = tiles.payload
         queues = []
         for name, user in (("feeder", feeder), ("sequencer", sequencer), ("exchanger", exchanger)):
             queue = SyncFIFO(width=tile.shape().size, depth=_TILES_AHEAD)
@@ -97,13 +130,16 @@ class Control(wiring.Component):
                 m.d.sync += [current.eq(queue.r_data), valid.eq(queue.r_rdy)]
             m.d.comb += [
                 queue.w_data.eq(tile),
-                queue.w_en.eq(walk.tiles.valid & walk.tiles.ready),
+                queue.w_en.eq(tiles.valid & tiles.ready),
                 queue.r_en.eq(~valid | user.tiles.ready),
                 user.tiles.payload.eq(current),
                 user.tiles.valid.eq(valid),
             ]
             queues.append(queue)
-        m.d.comb += walk.tiles.ready.eq(queues[0].w_rdy & queues[1].w_rdy & queues[2].w_rdy)
+        m.d.comb += tiles.ready.eq(queues[0].w_rdy & queues[1].w_rdy & queues[2].w_rdy)
+        if config.weight_stationary:
+            with m.If(stationary & ~tile.computes):
+                m.d.comb += queues[0].w_en.eq(0)
 
         # --- streams to the array -----------------------------------------------------------------------
         wiring.connect(m, wiring.flipped(self.west), feeder.elements)
@@ -119,24 +155,27 @@ class Control(wiring.Component):
             sequencer.filled.eq(feeder.filled),
             feeder.release.eq(sequencer.release),
             sequencer.grant.eq(exchanger.grant),
+            sequencer.passed.eq(exchanger.passed),
             exchanger.final.eq(sequencer.final),
             exchanger.room.eq(self.room),
             self.issue.eq(exchanger.issue),
         ]
 
         # --- jobs -----------------------------------------------------------------------------------------
-        job = Signal(job_layout(config))
         report = Signal(report_layout())
         start = Signal()
-        for user in (walk, feeder, sequencer, exchanger):
-            m.d.comb += user.start.eq(start)
-            for name in ("m", "n", "k", "keep", "group", "accumulate"):
+        for user in (*walks, feeder, sequencer, exchanger):
+            own = user.start
+            m.d.comb += own.eq(start & ((user not in walks) | (stationary == (user is not walk))))
+            for name in ("m", "n", "k", "keep", "group", "accumulate", "slots"):
                 if name in user.signature.members:
                     m.d.comb += getattr(user, name).eq(job[name])
+        m.d.comb += [sequencer.stationary.eq(stationary), exchanger.stationary.eq(stationary)]
+        with m.If(stationary):  # a turn is a tile with one group of k
+            m.d.comb += [sequencer.k.eq(job.keep), feeder.k.eq(elements), feeder.group.eq(elements)]
         m.d.comb += self.report.payload.eq(report)
 
-        error = Signal(ErrorCode)
-        m.d.comb += error.eq(job_error(config, job))
+        error = job_error(m, config, job)
 
         elapsed = Signal.like(report.cycles)
         accepted = (
@@ -164,7 +203,7 @@ class Control(wiring.Component):
                     m.d.sync += report.cycles.eq(elapsed + 1)
                 stalled = sequencer.starved | (sequencer.blocked & exchanger.starved)
                 m.d.sync += [
-                    report.busy.eq(report.busy + sequencer.control.valid),
+                    report.busy.eq(report.busy + sequencer.busy),
                     report.input_stalls.eq(report.input_stalls + stalled),
                     report.output_stalls.eq(report.output_stalls + (sequencer.blocked & exchanger.blocked)),
                 ]
@@ -177,13 +216,27 @@ class Control(wiring.Component):
         return m
 
 
-def job_error(config: Config, job):
+def job_error(m: Module, config: Config, job) -> Signal:
     """The :class:`ErrorCode` of a job (a view of job_layout)."""
     empty = (job.m == 0) | (job.k == 0) | (job.n == 0)
-    group = Cat(job.group == length for length in config.group_lengths()).any()
+    lengths = config.group_lengths()
+    group = Cat(job.group == length for length in lengths).any()
     keep = (job.keep == 0) | (job.keep > job.group)
-    return Mux(
-        empty,
-        ErrorCode.EMPTY_SHAPE.value,
-        Mux(~group, ErrorCode.BAD_GROUP.value, Mux(keep, ErrorCode.BAD_KEEP.value, ErrorCode.NONE.value)),
-    )
+    dataflow = job.stationary
+    if config.weight_stationary:
+        group |= job.stationary & (job.group == 1)
+        too_long = Cat((job.group == g) & (job.k > config.rows * g) for g in (1, *lengths)).any()
+        too_much = Cat(
+            (job.slots == s) & ((job.n > config.cols << s) | (job.keep > config.held >> s)) for s in range(4)
+        ).any()
+        dataflow = job.stationary & (too_long | too_much)
+    error = Signal(ErrorCode)
+    with m.If(empty):
+        m.d.comb += error.eq(ErrorCode.EMPTY_SHAPE)
+    with m.Elif(~group):
+        m.d.comb += error.eq(ErrorCode.BAD_GROUP)
+    with m.Elif(keep):
+        m.d.comb += error.eq(ErrorCode.BAD_KEEP)
+    with m.Elif(dataflow):
+        m.d.comb += error.eq(ErrorCode.BAD_DATAFLOW)
+    return error

@@ -21,6 +21,10 @@ class Exchanger(wiring.Component):
     passes follow the last tile, and two come before a wide one. Without accumulators to load and
     without results a pass takes a cycle.
 
+    Weight-stationary, a tile is a turn and has a place for each slot, where every element takes the sum of the one
+    above. The elements at the top take initial accumulators, or +0; what the last ones give are results in
+    some of the turns.
+
     Arguments
     ---------
     config: everything.
@@ -28,11 +32,11 @@ class Exchanger(wiring.Component):
 
     Members
     -------
-    start: In(1). Takes accumulate.
+    start: In(1). Takes accumulate and stationary.
     tiles: In(stream of tile_layout).
     initial: In(stream of result_layout). A beat a slot and row: for tile, for slot, for row.
     final: In(1). A slot's last weight enters the array.
-    grant: Out(1).
+    grant: Out(1). passed: Out(1): a slot's place has gone.
     room: In(1), issue: Out(1): of the drain.
     control: Out(exchange_control), words: Out(result_layout): to the array.
     starved: Out(1). An initial accumulator is missing. blocked: Out(1). Results find no room.
@@ -48,10 +52,12 @@ class Exchanger(wiring.Component):
             {
                 "start": In(1),
                 "accumulate": In(1),
+                "stationary": In(1),
                 "tiles": In(stream.Signature(tile_layout(config))),
                 "initial": In(stream.Signature(result_layout(config))),
                 "final": In(1),
                 "grant": Out(1),
+                "passed": Out(1),
                 "room": In(1),
                 "issue": Out(1),
                 "control": Out(exchange_control(config)),
@@ -65,7 +71,7 @@ class Exchanger(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        accumulate = Signal()
+        accumulate, stationary = Signal(), Signal()
         slot = Signal.like(self.control.entry)
         parity = Signal()
         tile = self.tiles.payload
@@ -85,10 +91,32 @@ class Exchanger(wiring.Component):
         flush = tile.wide & unfinished
         current = self.tiles.valid & walking & ~flush
         active = current | ((~walking | (self.tiles.valid & flush)) & unfinished)
-        loads, drains = current & accumulate, drained.valid
-        loading = loads & (slot <= tile.rounds) & (row <= tile.rows)
-        draining = drains & (slot <= drained.tile.rounds) & (row <= drained.tile.rows)
-        ready = active & (~draining | (self.room & ((row != 0) | (finals != 0))))
+        loads, drains = current & (accumulate | stationary), drained.valid
+        loading, draining, waiting = (
+            Signal(),
+            Signal(),
+            Signal(),
+        )  # the place takes a word, brings one, needs a sum
+        m.d.comb += [
+            loading.eq(loads & (slot <= tile.rounds) & (row <= tile.rows)),
+            draining.eq(drains & (slot <= drained.tile.rounds) & (row <= drained.tile.rows)),
+            waiting.eq(draining & (row == 0)),
+            self.control.load.eq(loading),
+            self.words.eq(self.initial.payload),
+        ]
+        if config.weight_stationary:
+            place = slot[: (config.least_span - 1).bit_length()]
+            m.d.comb += self.control.passes.eq(stationary)
+            with m.If(stationary):
+                m.d.comb += [
+                    loading.eq(current & accumulate & tile.takes.bit_select(place, 1)),
+                    draining.eq(drains & drained.tile.gives.bit_select(place, 1)),
+                    waiting.eq(drains),
+                    self.control.load.eq(1),
+                ]
+                with m.If(~loading):
+                    m.d.comb += self.words.eq(0)
+        ready = active & (~draining | self.room) & (~waiting | (finals != 0))
         step = Signal()
 
         rows = Signal.like(row)
@@ -110,15 +138,15 @@ class Exchanger(wiring.Component):
             self.grant.eq(end & current),
             self.issue.eq(step & draining),
             self.control.valid.eq(step),
+            self.control.taken.eq(0),
             self.control.start.eq(row == 0),
-            self.control.load.eq(loading),
+            self.passed.eq(step & current),
             self.control.entry.eq(Cat(slot[:-1], slot[-1] ^ parity)),
-            self.words.eq(self.initial.payload),
             self.starved.eq(ready & loading & ~self.initial.valid),
             self.blocked.eq(active & draining & ~self.room),
             self.busy.eq(walking | unfinished),
         ]
-        m.d.sync += finals.eq(finals + final - (step & draining & (row == 0)))
+        m.d.sync += finals.eq(finals + final - (step & waiting))
         with m.If(step):
             m.d.sync += row.eq(row + 1)
             with m.If(last_row):
@@ -134,5 +162,5 @@ class Exchanger(wiring.Component):
             with m.If(current & tile.last):
                 m.d.sync += walking.eq(0)
         with m.If(self.start):
-            m.d.sync += [walking.eq(1), accumulate.eq(self.accumulate)]
+            m.d.sync += [walking.eq(1), accumulate.eq(self.accumulate), stationary.eq(self.stationary)]
         return m

@@ -29,7 +29,8 @@ class Frontend(wiring.Component):
 
     Members
     -------
-    start: In(1), program: In(32): a multiple of 8, else MISALIGNED. limit: In(32): cycles that a program may take, 0: any number.
+    start: In(1), program: In(32): a multiple of 8, else MISALIGNED. limit: In(32): cycles that a program may take, 0:
+        any number.
     jump, target: Out; instructions: In(stream): of :class:`~sat_hdl.control.fetch.Fetch`.
     parameters: In(32 each).
     entries: Out(entry_layout), entry_valid: Out(units), entry_ready: In(units): to the units' queues.

@@ -139,7 +139,10 @@ UNITS: dict[str, Unit] = {
             Register("m", "rows"),
             Register("k", "length of the sums, before pruning"),
             Register("n", "columns"),
-            Register("sparsity", "N (7:0), M (15:8); N = M is dense"),
+            Register(
+                "sparsity",
+                "N (7:0), M (15:8); N = M is dense; 16: weight-stationary, with 2**(18:17) slots of columns",
+            ),
             Register("west", "first word of A in the west buffer"),
             Register("west_pitch", "words from tile to tile of R rows"),
             Register("north", "first word of B in the north buffer"),

@@ -1,6 +1,6 @@
 """COMPUTE: a product whose operands lie in the buffers."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from sat_hdl.config import Config
 from sat_hdl.control.control import job_error
 from sat_hdl.control.tiles import TileWalk, tile_layout
+from sat_hdl.control.turns import TurnWalk, samples_log
 from sat_hdl.layouts import ErrorCode, job_layout, report_layout, result_layout
 from sat_hdl.memory.north_buffer import north_address
 from sat_hdl.memory.result_buffer import result_address, result_word
@@ -29,6 +30,9 @@ def product_run_layout(config: Config) -> data.StructLayout:
     :class:`Initial`. Biases have a word a slot, one slot after the other; results and partial sums come in
     the order of the
     array: for band, for tile, for slot, for row.
+
+    Of a weight-stationary job ``west`` is the place, in bank r, of the elements of group r of k, of row after row of
+    A; all else lies as for an output-stationary one.
     """
     return data.StructLayout(
         {
@@ -47,7 +51,7 @@ def product_run_layout(config: Config) -> data.StructLayout:
 class ProductUnit(wiring.Component):
     """Runs a job of a :class:`~sat_hdl.top.ProductCore` out of the buffers, by sending it their words in its order.
 
-    Three walks over the same tiles make the addresses, each as far ahead as the pipes behind the buffers let it: one
+    Four walks over the same tiles make the addresses, each as far ahead as the pipes behind the buffers let it: one
     address a cycle, and a cycle between tiles. An illegal job, and one that would read or write past a
     buffer's end, is
     reported; what lies beyond is not written.
@@ -87,6 +91,7 @@ class ProductUnit(wiring.Component):
         config = self._config
         run = Signal(product_run_layout(config))
         job = run.job
+        error = job_error(m, config, job)
         report = Signal(report_layout())
         kept, groups, short = (Signal(config.dim_bits, name=n) for n in ("kept", "groups", "short"))
         bit = Signal(range(config.count_bits + 1))
@@ -95,10 +100,16 @@ class ProductUnit(wiring.Component):
 
         m.submodules.walk = walk = TileWalk(config)
         m.d.comb += [walk.start.eq(start), walk.m.eq(job.m), walk.n.eq(job.n)]
-        users = {"west": self._west, "north": self._north, "initial": self._initial}
+        users = {
+            "west": self._west,
+            "north": self._north,
+            "initial": self._initial,
+            "results": self._results,
+        }
         ready, beyond = [], []
         for name, make in users.items():
-            queue = SyncFIFO(width=tile_layout(config).size, depth=2)
+            # Results come when the operands of the next but one tile have gone.
+            queue = SyncFIFO(width=tile_layout(config).size, depth=8 if name == "results" else 2)
             m.submodules[f"{name}_tiles"] = queue
             ready.append(queue.w_rdy)
             m.d.comb += [
@@ -108,18 +119,7 @@ class ProductUnit(wiring.Component):
             beyond.append(make(m, run, data.View(tile_layout(config), queue.r_data), queue, start, kept))
         m.d.comb += walk.tiles.ready.eq(Cat(ready).all())
 
-        # --- results -------------------------------------------------------------------------------------
-        place = Signal(18)
-        inside = place < config.result_depth
-        m.d.comb += [
-            self.results.payload.address.eq(place),
-            self.results.payload.lanes.eq(self.result.payload),
-            self.results.valid.eq(self.result.valid & inside),
-            self.result.ready.eq(self.results.ready | ~inside),
-        ]
-        with m.If(self.result.valid & self.result.ready):
-            m.d.sync += place.eq(place + inside)
-        with m.If(Cat(*beyond, self.result.valid & ~inside).any()):
+        with m.If(Cat(*beyond).any()):
             m.d.sync += out_of_range.eq(1)
 
         # --- jobs -----------------------------------------------------------------------------------------
@@ -142,13 +142,13 @@ class ProductUnit(wiring.Component):
                     m.next = "CHECK"
             with m.State("CHECK"):
                 with m.Switch(job.group):
-                    for length in config.group_lengths():
+                    for length in (1, *config.group_lengths()):
                         with m.Case(length):
                             m.d.sync += [
                                 groups.eq(job.k >> (length.bit_length() - 1)),
                                 short.eq(job.k & (length - 1)),
                             ]
-                m.d.sync += [report.error.eq(job_error(config, job)), place.eq(run.result)]
+                m.d.sync += [report.error.eq(error)]
                 m.next = "MEASURE"
             with m.State("MEASURE"):  # kept = groups · N + min(N, the rest)
                 with m.If(report.error != ErrorCode.NONE):
@@ -195,21 +195,59 @@ class ProductUnit(wiring.Component):
         ]
         last = Signal()
         m.d.comb += last.eq(k + step >= run.job.k)
-        with m.If(queue.r_rdy & first):
+        live = queue.r_rdy & ~run.job.stationary
+        with m.If(live & first):
             with m.If(tile.opens):
                 m.d.sync += base.eq(run.west)
             m.d.sync += first.eq(0)
-        with m.Elif(queue.r_rdy):
+        with m.Elif(live):
             m.d.comb += self.west.valid.eq(1)
             with m.If(self.west.ready):
                 m.d.sync += k.eq(k + step)
                 with m.If(last):
                     m.d.comb += queue.r_en.eq(1)
                     m.d.sync += [k.eq(0), base.eq(base + run.west_pitch), first.eq(1)]
-        return self.west.valid & (word >= config.west_depth)
+        beyond = self.west.valid & (word >= config.west_depth)
+        if config.weight_stationary:
+            beyond &= self._west_turns(m, run, queue, start, k)
+        return beyond
+
+    def _west_turns(self, m: Module, run, queue: SyncFIFO, start, k):
+        """Weight-stationary: for every turn its groups, one after the other. Returns whether what is read matters."""
+        config, job = self._config, run.job
+        step = config.west_elements
+        m.submodules.turn_walk = turns = TurnWalk(config)
+        for name in ("m", "k", "n", "keep", "group", "slots"):
+            m.d.comb += getattr(turns, name).eq(job[name])
+        m.d.comb += turns.start.eq(start & job.stationary)
+        log = Signal(3)  # of the elements of a turn
+        with m.Switch(Cat(job.slots, job.group)):
+            for s in range(4):
+                for length in (1, *config.group_lengths()):
+                    with m.Case(s | length << 2):
+                        m.d.comb += log.eq(samples_log(config, s, length) + length.bit_length() - 1)
+        i = Signal(range(config.max_m + step))
+        with m.If(start):
+            m.d.sync += i.eq(0)
+        with m.If(job.stationary):
+            m.d.comb += [
+                queue.r_en.eq(1),
+                self.west.valid.eq(turns.tiles.valid & turns.tiles.payload.computes),
+                self.west.payload.skew.eq(log + 1),
+            ]
+            ends = ((i + step) >> log) != 0
+            with m.If(~turns.tiles.payload.computes):
+                m.d.comb += turns.tiles.ready.eq(1)
+            with m.Elif(turns.tiles.valid & self.west.ready):
+                # A turn of an odd number of elements, 1, is a beat by itself.
+                m.d.sync += [i.eq(i + step), k.eq(k + Mux(log == 0, 1, step))]
+                with m.If(ends):
+                    m.d.comb += turns.tiles.ready.eq(1)
+                    m.d.sync += i.eq(0)
+        return ~job.stationary | turns.tiles.payload.takes.any()
 
     def _north(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
-        """For every tile: for kept weight, for slot of its band."""
+        """For every tile: for kept weight, for slot of its band; weight-stationary only once."""
         config = self._config
         parts = config.panel // config.cols
         layout = data.StructLayout({"part": max(1, (parts - 1).bit_length()), "offset": 18})
@@ -227,11 +265,14 @@ class ProductUnit(wiring.Component):
         ]
         with m.If(queue.r_rdy & first):
             # A band goes on where the one before ended; its other tiles start where it did.
+            m.d.sync += first.eq(0)
             with m.If(tile.opens):
                 m.d.sync += opening.eq(now)
+            with m.Elif(run.job.stationary):
+                m.d.comb += queue.r_en.eq(1)
+                m.d.sync += first.eq(1)
             with m.Else():
                 m.d.sync += now.eq(opening)
-            m.d.sync += first.eq(0)
         with m.Elif(queue.r_rdy):
             m.d.comb += self.north.valid.eq(1)
             with m.If(self.north.ready):
@@ -251,30 +292,61 @@ class ProductUnit(wiring.Component):
 
     def _initial(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
         """For every tile: for slot, for row. Biases have a word a slot, of a band each tile the same."""
-        config = self._config
-        place, opening = Signal(18, name="initial_place"), Signal(18, name="initial_opening")
-        slot, row = Signal.like(tile.rounds, name="initial_slot"), Signal.like(tile.rows, name="initial_row")
-        first = Signal()
-        bias = run.start == Initial.BIAS
+        place, valid = self._places(m, run, tile, queue, start, self.initial.ready, "initial")
+        m.d.comb += [self.initial.payload.eq(place), self.initial.valid.eq(valid)]
+        return self.initial.valid & (place >= self._config.result_depth)
+
+    def _results(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
+        """The places of results, in the same order."""
+        place, valid = self._places(
+            m, run, tile, queue, start, self.result.valid & self.result.ready, "result"
+        )
+        inside = place < self._config.result_depth
+        m.d.comb += [
+            self.results.payload.address.eq(place),
+            self.results.payload.lanes.eq(self.result.payload),
+            self.results.valid.eq(self.result.valid & valid & inside),
+            self.result.ready.eq(valid & (self.results.ready | ~inside)),
+        ]
+        return self.result.valid & valid & ~inside
+
+    def _places(self, m: Module, run, tile, queue: SyncFIFO, start, taken, name: str):
+        """Places in the result buffer, from ``run``'s register ``name`` on, and whether there is one; ``taken``: it
+        is used. Weight-stationary they come for row, for slot of a tile."""
+        place, opening = Signal(18, name=f"{name}_place"), Signal(18, name=f"{name}_opening")
+        slot = Signal.like(tile.rounds, name=f"{name}_slot")
+        row = Signal.like(tile.rows, name=f"{name}_row")
+        first, valid = Signal(name=f"{name}_first"), Signal(name=f"{name}_valid")
+        bias = (run.start == Initial.BIAS) if name == "initial" else Const(0, 1)
+        unused = Const(0, 1)
+        last_row, last_slot = row == tile.rows, slot == tile.rounds
         with m.If(start):
-            m.d.sync += [place.eq(run.initial), slot.eq(0), row.eq(0), first.eq(1)]
-        m.d.comb += self.initial.payload.eq(place)
-        with m.If(run.start == Initial.ZERO):
-            m.d.comb += queue.r_en.eq(1)
-        with m.Elif(queue.r_rdy & first):
+            m.d.sync += [place.eq(run[name]), slot.eq(0), row.eq(0), first.eq(1)]
+        if name == "initial":
+            unused = run.start == Initial.ZERO
+            with m.If(unused):
+                m.d.comb += queue.r_en.eq(1)
+        live = queue.r_rdy & ~unused
+        with m.If(live & first):
             with m.If(tile.opens | ~bias):
                 m.d.sync += opening.eq(place)
             with m.Else():
                 m.d.sync += place.eq(opening)
             m.d.sync += first.eq(0)
-        with m.Elif(queue.r_rdy):
-            m.d.comb += self.initial.valid.eq(1)
-            with m.If(self.initial.ready):
-                last_row = row == tile.rows
-                m.d.sync += [place.eq(place + (~bias | last_row)), row.eq(Mux(last_row, 0, row + 1))]
-                with m.If(last_row):
-                    m.d.sync += slot.eq(slot + 1)
-                    with m.If(slot == tile.rounds):
-                        m.d.comb += queue.r_en.eq(1)
-                        m.d.sync += [slot.eq(0), first.eq(1)]
-        return self.initial.valid & (place >= config.result_depth)
+        with m.Elif(live):
+            m.d.comb += valid.eq(1)
+            with m.If(taken):
+                with m.If(run.job.stationary):
+                    m.d.sync += [slot.eq(slot + 1), place.eq(place + Mux(bias, 1, tile.rows + 1))]
+                    with m.If(last_slot):
+                        # The next row begins beside this one's first word, the next tile after all words.
+                        m.d.sync += [slot.eq(0), row.eq(row + 1)]
+                        m.d.sync += place.eq(Mux(last_row, place + 1, opening + Mux(bias, 0, row + 1)))
+                with m.Else():
+                    m.d.sync += [place.eq(place + (~bias | last_row)), row.eq(Mux(last_row, 0, row + 1))]
+                    with m.If(last_row):
+                        m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
+                with m.If(last_row & last_slot):
+                    m.d.comb += queue.r_en.eq(1)
+                    m.d.sync += [row.eq(0), first.eq(1)]
+        return place, valid

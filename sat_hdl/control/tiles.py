@@ -16,18 +16,33 @@ def tile_layout(config: Config) -> data.StructLayout:
     ``span``: slots that a weight's turn takes: at least 8, the adder's loop. ``wide``: it takes more than J
     slots, so both banks of sums: no other tile's may be in use. ``opens``: the first of its band. ``last``: of the
     product.
+
+    Where the array can hold weights there is more, for a turn (see :class:`~sat_hdl.control.turns.TurnWalk`).
+    ``clears``: no element holds weights yet. ``computes``: the element at the top has weights and a group of
+    activations. ``brings``: weights come, for row ``row``: ``keeps`` (not less one) in each of ``columns`` slots.
+    ``takes``: slots that need initial accumulators at the top; ``gives``: slots whose sums are results at the bottom.
     """
     slot_bits = config.entry_bits
-    return data.StructLayout(
-        {
-            "rows": max(1, (config.rows - 1).bit_length()),
-            "rounds": slot_bits,
-            "span": slot_bits,
-            "wide": 1,
-            "opens": 1,
-            "last": 1,
+    fields = {
+        "rows": max(1, (config.rows - 1).bit_length()),
+        "rounds": slot_bits,
+        "span": slot_bits,
+        "wide": 1,
+        "opens": 1,
+        "last": 1,
+    }
+    if config.weight_stationary:
+        fields |= {
+            "clears": 1,
+            "computes": 1,
+            "brings": 1,
+            "row": config.row_bits,
+            "keeps": config.count_bits,
+            "columns": 3,
+            "takes": config.least_span,
+            "gives": config.least_span,
         }
-    )
+    return data.StructLayout(fields)
 
 
 class TileWalk(wiring.Component):

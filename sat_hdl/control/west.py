@@ -15,8 +15,8 @@ __all__ = ["WestFeeder"]
 class WestFeeder(wiring.Component):
     """For every tile, takes the groups of M activations in order of k, a beat of E elements at a time.
 
-    One group is filled while another is in use. A beat that fills a group is accepted as early as in the
-    cycle of the last weight that uses the memory's other content (``release``).
+    One group is filled while another is in use. A beat of the next one is accepted in the cycle after the last weight
+    that uses the memory's old content (``release``), for an element may take a cycle to choose a weight.
 
     Arguments
     ---------
@@ -62,7 +62,7 @@ class WestFeeder(wiring.Component):
         with m.If(self.start):
             m.d.sync += [k.eq(self.k), k_left.eq(self.k), group.eq(self.group)]
 
-        room = (count != 2) | self.release
+        room = count != 2
         wanted = self.tiles.valid & room
         take = Signal()
         # Elements from this beat's first one to the end of the group and of k.

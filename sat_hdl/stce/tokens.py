@@ -38,16 +38,30 @@ def north_control(config: Config) -> data.StructLayout:
 
     ``entry`` is the sum that it belongs to, ``bank`` the half of the group memory that holds its
     activations. ``first`` starts a sum at the initial accumulator if ``accumulate``, else at +0.
+
+    Weight-stationary, ``held``: the weight is the one that the element holds at ``place``; ``offset`` is added to
+    its index. ``hold``, whether ``valid`` or not: the value and index, or, without ``keeps``, that there is
+    none, are to be held there by the element ``row`` rows further south, and from then on. ``clear``: that nothing
+    is, from then on; so an element that holds weights hands on its sums.
     """
-    return data.StructLayout(
-        {
-            "valid": 1,
-            "entry": config.entry_bits,
-            "bank": 1,
-            "first": 1,
-            "accumulate": 1,
+    fields = {
+        "valid": 1,
+        "entry": config.entry_bits,
+        "bank": 1,
+        "first": 1,
+        "accumulate": 1,
+    }
+    if config.weight_stationary:
+        fields |= {
+            "held": 1,
+            "place": (config.held - 1).bit_length(),
+            "offset": config.index_bits,
+            "hold": 1,
+            "keeps": 1,
+            "row": config.row_bits,
+            "clear": 1,
         }
-    )
+    return data.StructLayout(fields)
 
 
 def weight_layout(config: Config) -> data.StructLayout:
@@ -67,16 +81,20 @@ def exchange_control(config: Config) -> data.StructLayout:
     In a round, one a slot, as many places pass as rows take part; ``start`` marks the first. The first row
     takes the first place, the second row the next, and so on. ``load``: the word is an initial
     accumulator. ``entry``: the sum.
+
+    Weight-stationary, ``passes``: every element takes its word for the initial accumulator; those that hold weights
+    put their sum in its place.
     """
-    return data.StructLayout(
-        {
-            "valid": 1,
-            "taken": 1,
-            "start": 1,
-            "load": 1,
-            "entry": config.entry_bits,
-        }
-    )
+    fields = {
+        "valid": 1,
+        "taken": 1,
+        "start": 1,
+        "load": 1,
+        "entry": config.entry_bits,
+    }
+    if config.weight_stationary:
+        fields |= {"passes": 1}
+    return data.StructLayout(fields)
 
 
 def exchange_layout(config: Config) -> data.StructLayout:

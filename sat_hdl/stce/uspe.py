@@ -22,10 +22,16 @@ class Uspe(wiring.Component):
     accumulators for the next tile come in.
 
     Lock-step. Tokens are registered as they come, and leave for the neighbour in the next cycle. A weight
-    reads the activations whose tokens came in an earlier cycle than its own. A sum can be fetched by an
+    reads the activations whose tokens came in an earlier cycle than its own (where weights can be held, or in the
+    same). A sum can be fetched by an
     exchange token that comes ``result_latency`` cycles after its last weight, and be added to by another
     weight ``least_span`` = 8 cycles later. An initial accumulator must come before the weight that starts
     from it.
+
+    Weight-stationary, if the configuration has it, an element holds up to 16 kept weights, and a token says which of
+    them is used; while it is used, another may come into its place. Sums then travel: an exchange token brings
+    the sum of the element above for the next turn of the same entry, and takes the one of this turn. So a chain
+    runs down a column, in the same order as in a single element.
 
     All memories are written in one place and read by address without a clock, which every FPGA family
     has as LUT RAM: 16 deep costs what 2 deep costs.
@@ -58,8 +64,9 @@ class Uspe(wiring.Component):
 
     @property
     def result_latency(self) -> int:
-        """Cycles from a weight to the first exchange that sees its sum: the MAC's latency and the write."""
-        return self._mac.latency + 1
+        """Cycles from a weight to the first exchange that sees its sum: the MAC's latency and the write, and where
+        weights can be held, the choice of one."""
+        return self._mac.latency + 1 + self._config.weight_stationary
 
     def elaborate(self, platform):
         m = Module()
@@ -69,6 +76,9 @@ class Uspe(wiring.Component):
         west_in = self._register(m, self.west, "west")
         north_in = self._register(m, self.north, "north")
         m.d.comb += [self.east.eq(west_in), self.south.eq(north_in)]
+        holds = Signal()
+        if config.weight_stationary:
+            north_in = self._held_or_given(m, north_in, holds)
 
         # --- operand selector -------------------------------------------------------------------------
         # Element e of a group lies in lane e mod E.
@@ -123,27 +133,56 @@ class Uspe(wiring.Component):
         exchange_in = self._register(m, self.exchange_in, "exchange")
         token, word = exchange_in.control, exchange_in.word
         done = Signal()
-        take = Signal()
+        take, passes, swap = Signal(), Signal(), Signal()
+        if config.weight_stationary:
+            m.d.comb += passes.eq(token.passes)
         m.d.comb += [
             take.eq(token.valid & ~token.taken & (token.start | ~done)),
+            swap.eq(Mux(passes, holds, take)),
             result.addr.eq(token.entry),
             initial_write.addr.eq(token.entry),
             initial_write.data.eq(word),
-            initial_write.en.eq(take & token.load),
+            initial_write.en.eq(Mux(passes, token.valid, take & token.load)),
             self.exchange_out.eq(
                 Cat(
                     token.valid,
                     token.taken | take,
-                    token.start,
-                    token.load,
-                    token.entry,
-                    Mux(take, result.data, word),
+                    token.as_value()[2:],
+                    Mux(swap, result.data, word),
                 )
             ),
         ]
         with m.If(token.valid):
             m.d.sync += done.eq(take | (done & ~token.start))
         return m
+
+    def _held_or_given(self, m: Module, token, holds: Signal):
+        """The weight that is meant by ``token``, a cycle later: its own or one that is held here. ``holds``: there is
+        one."""
+        control = token.control
+        kept = data.StructLayout({"keeps": 1, "index": self._config.index_bits, "value": token.value.shape()})
+        m.submodules.held = held = Memory(shape=kept, depth=self._config.held, init=[])
+        write, read = held.write_port(), held.read_port(domain="comb")
+        mine = Signal()
+        chosen = Signal(weight_layout(self._config))
+        m.d.comb += [
+            mine.eq(control.hold & (control.row == 0)),
+            self.south.control.row.eq(control.row - 1),
+            write.addr.eq(control.place),
+            write.data.eq(Cat(control.keeps, token.index, token.value)),
+            write.en.eq(mine),
+            read.addr.eq(control.place),
+            chosen.eq(token),
+        ]
+        with m.If(control.held):
+            m.d.comb += [
+                chosen.control.valid.eq(control.valid & read.data.keeps),
+                # An offset has the bits above those of an index in a group.
+                chosen.index.eq(read.data.index | control.offset),
+                chosen.value.eq(read.data.value),
+            ]
+        m.d.sync += holds.eq(mine | (holds & ~control.clear))
+        return self._register(m, chosen, "chosen")
 
     @staticmethod
     def _register(m: Module, token, name: str):

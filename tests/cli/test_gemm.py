@@ -76,6 +76,19 @@ def test_on_the_hardware(run, tmp_path, m, k, n, sparsity):
     assert (figures["preset"], figures["rows"], figures["cols"]) == ("tiny", 2, 2)
 
 
+@pytest.mark.parametrize("sparsity", ["dense", "2:4"])
+@pytest.mark.parametrize("dataflow", ["os", "ws", "auto"])
+def test_dataflows_give_the_same_bits(run, dataflow, sparsity):
+    """Few columns and many rows, where the weights had better be held if the product is dense."""
+    a, b, c = operands(150, 9, 2)
+    np.save("a.npy", a), np.save("b.npy", b), np.save("c.npy", c)
+    words = ["--acc", "c.npy", "--sparsity", sparsity, "--dataflow", dataflow, "--preset", "tiny"]
+    status, out, _ = run("a.npy", "b.npy", *words, "-o", "y.npy", "--json")
+    figures = json.loads(out)
+    assert status == 0 and figures["bit_exact"] is True
+    assert figures["dataflow"] == ("ws" if dataflow == "auto" else dataflow)
+
+
 def test_json_is_all_of_stdout(tmp_path):
     """In a process of its own, so that nothing escapes."""
     a, b, _ = operands(2, 9, 5)
@@ -134,7 +147,8 @@ def test_a_wrong_bit_fails_the_command(run, monkeypatch):
         (["a.npy", "b.npy", "--sparsity", "2:7"], "M must be"),
         (["a.npy", "b.npy", "--sparsity", "x"], "must be `dense` or N:M"),
         (["a.npy", "b.npy", "--preset", "9x9"], "no preset '9x9'"),
-        (["a.npy", "b.npy", "--dataflow", "ws"], "ws"),
+        (["a.npy", "b.npy", "--dataflow", "xs"], "xs"),
+        (["a.npy", "b.npy", "--dataflow", "ws", "--preset", "ulx3s-85f"], "no weight-stationary dataflow"),
     ],
 )
 def test_wrong_use_is_a_sentence_and_writes_nothing(run, tmp_path, words, sentence):

@@ -7,6 +7,7 @@ from sat_hdl.compiler.graph import build
 from sat_hdl.compiler.layers import AvgPool, Conv2d, Flatten, Linear, MaxPool, Model, Relu
 from sat_hdl.compiler.lower import compile_step
 from sat_hdl.config import Config, ConfigError
+from sat_hdl.control.isa import Op, decode
 from sat_hdl.driver import Accelerator
 from sat_hdl.sim.emulator import EmulatedTransport
 
@@ -32,8 +33,8 @@ CONFIGS = {
 }
 
 
-def training(model: Model, config: Config, given, seed: int = 0) -> Training:
-    step = compiled(model, config, given)
+def training(model: Model, config: Config, given, seed: int = 0, dataflow: str = "auto") -> Training:
+    step = compiled(model, config, given, dataflow)
     return Training(model, Accelerator(EmulatedTransport(config, step.size + 64)), step, given, seed)
 
 
@@ -45,6 +46,23 @@ def test_networks(name, config):
     given = settings("bdwp", 2, 4, batch=3)
     steps = training(NETWORKS[name], config, given)
     steps.run()
+    steps.run()
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+@pytest.mark.parametrize("method", ["dense", "bdwp"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_held_wherever_possible(name, method, config):
+    if name == "odd" and config.memory_bits > 256:
+        pytest.skip("its flattened pixels have 16 channels, half a beat")
+    steps = training(NETWORKS[name], config, settings(method, 2, 4, batch=3), dataflow="ws")
+    held = [
+        operation
+        for program in (steps.step.forward, steps.step.backward)
+        for operation in map(decode, program.view(np.uint64).tolist())
+        if operation.register == "sparsity" and operation.op == Op.SET and operation.immediate >> 16 & 1
+    ]
+    assert held
     steps.run()
 
 

@@ -1,7 +1,7 @@
 """A part of the control by itself, stepped cycle by cycle: for protocols that are not streams."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from amaranth.lib import data
@@ -100,3 +100,36 @@ def bits(layout: data.StructLayout, **values: int) -> int:
 
 def fields(layout: data.StructLayout, word: int) -> dict[str, int]:
     return {name: word >> field.offset & ((1 << field.width) - 1) for name, field in layout}
+
+
+def turns_of(
+    config: Config, m: int, k: int, n: int, *, keep: int, group: int, slots: int
+) -> Iterator[dict[str, int]]:
+    """Fields of the turns of a weight-stationary product, found row by row of the array."""
+    columns = len(range(0, n, config.cols))
+    at_once = min(8 >> slots, config.max_m // group)  # rows of A that a turn takes
+    used = len(range(0, k, group))
+    steps = len(range(0, m, at_once))
+
+    def mask(step: int) -> int:
+        """Slots that rows of A number step · at_once and following fill."""
+        exist = 0
+        for u in range(at_once):
+            for s in range(columns):
+                if step >= 0 and step * at_once + u < m:
+                    exist |= 1 << (u << slots) + s
+        return exist
+
+    # The bottom row works on step i in turn i + 1, after its weights came in turn 2 · (used - 1), and two turns
+    # a row.
+    total = steps + 2 * (used - 1) + 1
+    for turn in range(total):
+        row, odd = divmod(turn, 2)
+        brings = not odd and row < used
+        yield {
+            "rounds": 7, "span": 7, "last": turn == total - 1,
+            "clears": turn == 0, "computes": turn > 0, "brings": brings,
+            "row": row if brings else 0,
+            "keeps": min(keep, group, k - row * group) if brings else 0,
+            "columns": columns - 1, "takes": mask(turn - 1), "gives": mask(turn - 1 - 2 * (used - 1)),
+        }  # fmt: skip

@@ -6,12 +6,13 @@ import pytest
 
 from sat_hdl.config import Config
 from sat_hdl.control.compute import Sequencer
+from sat_hdl.control.tiles import tile_layout
 from sat_hdl.layouts import pair_layout
 from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.fast import Simulation
 from sat_hdl.stce.tokens import north_control
 
-from .stepping import Part, bits, entry_of, fields, tiles_of
+from .stepping import Part, bits, entry_of, fields, tiles_of, turns_of
 
 CONFIGS = {
     "r2c1": Config(rows=2, cols=1),
@@ -118,3 +119,97 @@ def test_sequence(simulation, name, stall):
                     break
             assert position == len(want), f"stuck at {position} of {len(want)}"
             part.set(grant=0, weights__valid=0)
+
+
+def held_steps(config, turn, keep, slots, group):
+    """One entry a step of a weight-stationary turn: kept, slot, the fields of what goes to the array, and whether a
+    weight is taken."""
+    for kept in range(keep):
+        for slot in range(8):
+            u, s = divmod(slot, 1 << slots)
+            hold = turn["brings"] and u == (8 >> slots) - 1  # the last row of A that may use the old ones
+            fields_ = {
+                "valid": turn["computes"], "first": int(kept == 0), "accumulate": 1, "held": 1,
+                "place": kept << slots | s, "offset": u * group % config.max_m, "hold": int(hold),
+                "clear": int(turn["clears"]),
+            }  # fmt: skip
+            if hold:
+                fields_ |= {"row": turn["row"], "keeps": int(kept < turn["keeps"])}
+            fed = hold and kept < turn["keeps"] and s <= turn["columns"]
+            yield kept, slot, fields_, fed
+
+
+@pytest.mark.parametrize("stall", [0, 0.3])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_weights_that_are_held(simulation, name, stall):
+    """Turns one after the other: a slot waits for its sums to have been passed on, a turn for its activations."""
+    config = CONFIGS[name]
+    rng = random.Random(f"held {name} {stall}")
+    part = Part(simulation, name)
+    bank = parity = 0
+    pair = pair_layout(config)
+    for group in (1, *config.group_lengths()):
+        for keep in {1, group // 2 or 1, group}:
+            slots = rng.choice([s for s in range(4) if keep << s <= config.held])
+            k, n = rng.randint(1, config.rows * group), rng.randint(1, config.cols << slots)
+            turns_ = list(turns_of(config, rng.randint(1, 20), k, n, keep=keep, group=group, slots=slots))
+            want = [
+                (number, *step)
+                for number, turn in enumerate(turns_)
+                for step in held_steps(config, turn, keep, slots, group)
+            ]
+            words = [bits(tile_layout(config), **turn) for turn in turns_]
+            weights = [rng.getrandbits(pair.size * config.cols) for *_, fed in want if fed]
+            part.start(k=keep, keep=keep, group=group, stationary=1, slots=slots)
+            taken = position = passed = sent = 0
+            for _ in range(20 * len(want) + 100):
+                if position == len(want):
+                    break
+                number, kept, slot, token, fed = want[position]
+                turn = turns_[number]
+                filled = rng.random() >= stall
+                passes = rng.random() >= stall and passed < 16 and sent < 8 * len(turns_)
+                part.set(filled=filled, passed=passes)
+                offered = part.offer("weights", weights, taken, rng, stall)
+                part.set(tiles__valid=1, tiles__payload=words[number])
+                granted = kept > 0 or passed > 0
+                ready = granted and (filled or not turn["computes"])
+                step = ready and (offered or not fed)
+                assert part.get("weights__ready") == (ready and fed)
+                control = fields(north_control(config), part.get("control"))
+                assert control["valid"] == (step and token["valid"])
+                assert control["hold"] == (step and token["hold"])
+                assert control["clear"] == (step and token["clear"])
+                ends = step and kept == keep - 1 and slot == 7
+                assert part.get("final") == (step and kept == keep - 1)
+                assert part.get("release") == (ends and turn["computes"])
+                assert part.get("tiles__ready") == ends
+                assert part.get("busy") == (step and turn["takes"] >> slot & 1)
+                assert part.get("blocked") == (not granted)
+                assert part.get("starved") == (granted and not step)
+                if step:
+                    token = token | {"entry": entry_of(config, slot, parity), "bank": bank}
+                    assert control == control | token, (number, kept, slot)
+                    if fed:
+                        sent_words = part.get("north")
+                        for c in range(config.cols):
+                            lane = fields(pair, weights[taken] >> (c * pair.size))
+                            index = kept if keep == group else lane["index"]
+                            want_lane = bits(pair, value=lane["value"], index=index)
+                            assert sent_words >> (c * pair.size) & ((1 << pair.size) - 1) == want_lane
+                        taken += 1
+                    passed -= kept == 0
+                    position += 1
+                if ends:
+                    parity ^= 1
+                    bank ^= turn["computes"]
+                passed += passes
+                sent += passes
+                part.step()
+            assert position == len(want), f"stuck at {position} of {len(want)}"
+            assert taken == len(weights)
+            while sent < 8 * len(turns_):  # the exchanger passes each slot of each turn
+                part.set(tiles__valid=0, passed=1)
+                part.step()
+                sent += 1
+            part.set(passed=0, weights__valid=0, filled=0, tiles__valid=0)

@@ -14,6 +14,7 @@ from sat_hdl.sim.fast import HEAVY, NONE, Simulation
 from .stepping import bits, fields
 
 CONFIGS = {f"m{max_m}": Config(rows=1, cols=1, max_m=max_m) for max_m in (2, 4, 8, 16)}
+CONFIGS["m4_os"] = Config(rows=1, cols=1, max_m=4, weight_stationary=False)
 STREAMS = ("west", "north", "initial")
 
 
@@ -24,12 +25,19 @@ def simulation():
         yield sim
 
 
-def error_of(config: Config, m: int, k: int, n: int, keep: int, group: int) -> ErrorCode:
+def error_of(
+    config: Config, m: int, k: int, n: int, keep: int, group: int, stationary: int = 0, slots: int = 0
+) -> ErrorCode:
     if 0 in (m, k, n):
         return ErrorCode.EMPTY_SHAPE
-    if group not in {2, 4, 8, 16} or group > config.max_m:
+    if group not in ({1, 2, 4, 8, 16} if stationary and config.weight_stationary else {2, 4, 8, 16}):
         return ErrorCode.BAD_GROUP
-    return ErrorCode.NONE if 1 <= keep <= group else ErrorCode.BAD_KEEP
+    if group > config.max_m:
+        return ErrorCode.BAD_GROUP
+    if not 1 <= keep <= group:
+        return ErrorCode.BAD_KEEP
+    fits = k <= config.rows * group and n <= config.cols * 2**slots and keep * 2**slots <= 16
+    return ErrorCode.NONE if not stationary or (config.weight_stationary and fits) else ErrorCode.BAD_DATAFLOW
 
 
 @pytest.mark.parametrize("stall", [NONE, HEAVY], ids=["none", "heavy"])
@@ -45,9 +53,16 @@ def test_every_illegal_job(simulation, name, stall):
         for group in counts
     ]
     jobs += [(*shape, keep, 2) for shape in itertools.product((0, 1), repeat=3) for keep in (0, 1)]
+    jobs += [
+        (1, k, n, keep, group, 1, slots)
+        for group in counts
+        for keep in {1, group, group // 2, group + 1 & counts[-1]}
+        for slots in range(4)
+        for k, n in ((group + 1, 1), (group, 2**slots + 1), (group, 2**slots), (1 << 20, 1), (1, 1 << 20))
+    ]
     jobs = [job for job in jobs if error_of(config, *job) != ErrorCode.NONE]
     layout = job_layout(config)
-    names = ("m", "k", "n", "keep", "group")
+    names = ("m", "k", "n", "keep", "group", "stationary", "slots")
     numbers = [bits(layout, **dict(zip(names, job)), accumulate=i % 2) for i, job in enumerate(jobs)]
     beats = np.array(
         [[n >> (32 * i) & 0xFFFFFFFF for i in range(-(-layout.size // 32))] for n in numbers], np.uint32

@@ -8,11 +8,12 @@ import pytest
 
 from sat_hdl.config import Config
 from sat_hdl.control.exchange import Exchanger
+from sat_hdl.control.tiles import tile_layout
 from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.fast import Simulation
 from sat_hdl.stce.tokens import exchange_control
 
-from .stepping import Part, Tile, entry_of, fields, tiles_of
+from .stepping import Part, Tile, bits, entry_of, fields, tiles_of, turns_of
 
 RESULT_LATENCY = 10
 CONFIGS = {
@@ -140,3 +141,76 @@ def test_passes(simulation, name, stall, accumulate):
 def test_illegal_latency_is_refused(latency):
     with pytest.raises(ValueError, match=f"^Result latency must be a positive integer, not {latency!r}$"):
         Exchanger(Config(), result_latency=latency)
+
+
+@pytest.mark.parametrize("accumulate", [0, 1])
+@pytest.mark.parametrize("stall", [0, 0.3, 0.8])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_passes_of_turns(simulation, name, stall, accumulate):
+    """Weight-stationary: a place for each slot of a turn; it takes the sums of the turn before the last one."""
+    config = CONFIGS[name]
+    rng = random.Random(f"turns {name} {stall} {accumulate}")
+    part = Part(simulation, name)
+    parity = 0
+    for m, rows, slots in [
+        (1, 1, 0),
+        (8, config.rows, 0),
+        (9, config.rows, 2),
+        (5, 1, 3),
+        (20, config.rows, 1),
+    ]:
+        turns = list(turns_of(config, m, rows, config.cols, keep=1, group=1, slots=slots))
+        words = [bits(tile_layout(config), **turn) for turn in turns]
+        # (turn, slot, needs a word, brings results); two passes more than turns.
+        want = []
+        for number in range(len(turns) + 2):
+            takes = turns[number]["takes"] if number < len(turns) and accumulate else 0
+            gives = turns[number - 2]["gives"] if number >= 2 else 0
+            want += [(number, slot, takes >> slot & 1, gives >> slot & 1) for slot in range(8)]
+        initial = [rng.getrandbits(32) for *_, load, _ in want if load]
+        part.start(accumulate=accumulate, stationary=1)
+        finals: deque[int] = deque()
+        taken = position = finished = 0
+        for now in range(100 * len(want) + 100):
+            if position == len(want):
+                break
+            number, slot, load, issue = want[position]
+            # A turn's slot is used once its place has gone by.
+            final = finished < min(position, 8 * len(turns)) and rng.random() >= stall
+            room = rng.random() >= stall
+            inside = number < len(turns)
+            part.set(
+                final=final, room=room, tiles__valid=inside, tiles__payload=words[number] if inside else 0
+            )
+            offered = part.offer("initial", initial, taken, rng, stall)
+            fetched = number < 2 or (bool(finals) and finals[0] + RESULT_LATENCY <= now)
+            may = fetched and (room or not issue)
+            step = may and (offered or not load)
+            control = fields(exchange_control(config), part.get("control"))
+            assert control["valid"] == step
+            assert part.get("initial__ready") == (may and load)
+            assert part.get("issue") == (step and issue)
+            assert part.get("passed") == (step and inside)
+            assert part.get("tiles__ready") == (step and inside and slot == 7)
+            assert part.get("blocked") == (issue and not room)
+            assert part.get("starved") == (may and load and not offered)
+            assert part.get("busy") == 1
+            if step:
+                entry = entry_of(config, slot, parity)
+                expected = {"taken": 0, "start": 1, "load": 1, "passes": 1, "entry": entry}
+                assert control == control | expected, (number, slot)
+                assert part.get("words") == (initial[taken] if load else 0)
+                taken += load
+                if number >= 2:
+                    finals.popleft()
+                position += 1
+                if slot == 7:
+                    parity ^= 1
+            if final:
+                finals.append(now)
+                finished += 1
+            part.step()
+        assert position == len(want), f"stuck at {position} of {len(want)}, m = {m}"
+        part.set(final=0, initial__valid=0, tiles__valid=0)
+        assert part.get("busy") == 0
+        assert not finals

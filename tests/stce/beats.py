@@ -32,11 +32,11 @@ def port_values(lanes: np.ndarray, width: int) -> np.ndarray:
 def controls(
     layout: data.StructLayout, tokens: Sequence[dict[str, int] | None], rng: np.random.Generator
 ) -> np.ndarray:
-    """Tokens with ``valid``; without one, all other fields are random."""
+    """Tokens with ``valid`` unless they say otherwise; without one, all fields that don't act by themselves are
+    random."""
     fields = {name: rng.integers(0, 1 << field.width, len(tokens)) for name, field in layout}
-    fields["valid"][:] = 0
-    if "taken" in fields:
-        fields["taken"][:] = 0
+    for name in fields.keys() & {"valid", "taken", "hold", "clear"}:
+        fields[name][:] = 0
     for cycle, token in enumerate(tokens):
         for name, value in ({"valid": 1} | token if token else {}).items():
             fields[name][cycle] = value

@@ -19,6 +19,7 @@ CONFIGS = {
     "2x2": Config(rows=2, cols=2),
     "1x1-m2": Config(rows=1, cols=1, max_m=2),
     "3x2-m16-j11": Config(rows=3, cols=2, max_m=16, interleave=11),  # E = 2
+    "2x2-os": Config(rows=2, cols=2, weight_stationary=False),
     "1x3-bf16-ecp5": Config(rows=1, cols=3, max_m=4, operand_format="bf16", target="ecp5"),
 }
 
@@ -36,7 +37,7 @@ def test_latencies(design):
     edge = 2 if config.format == BINARY16 else 0
     assert stce.edge_latency == edge
     assert stce.exchange_latency == edge + config.rows
-    assert stce.result_latency == (10 if config.format == BINARY16 else 15)
+    assert stce.result_latency == (10 if config.format == BINARY16 else 15) + config.weight_stationary
 
 
 def test_random_traffic(design):

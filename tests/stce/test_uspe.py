@@ -11,7 +11,7 @@ from sat_hdl.sim.packing import pack_lanes, unpack_lanes
 from sat_hdl.stce.tokens import exchange_layout, weight_layout, west_token
 from sat_hdl.stce.uspe import Uspe
 
-from .array_model import Traffic
+from .array_model import Traffic, quiet
 from .beats import controls, normalised
 
 #: Rows of the column that the element is part of.
@@ -19,6 +19,7 @@ ROWS = 3
 CONFIGS = {
     "fp16": Config(rows=ROWS, cols=1),
     "bf16-m16-j11": Config(rows=ROWS, cols=1, max_m=16, interleave=11, operand_format="bf16"),  # E = 2
+    "fp16-os": Config(rows=ROWS, cols=1, weight_stationary=False),
     "fp16-m2-j16": Config(rows=ROWS, cols=1, max_m=2, interleave=16),
 }
 
@@ -72,6 +73,7 @@ def test_random_traffic(design, row):
     word = rng.integers(0, 1 << 32, cycles)
     tokens = {"west": [], "north": [], "exchange": []}
     places = {}  # cycle → the row that is to take the place
+    swapped = {}  # cycle → the word that leaves when sums are passed on
     place = 0
     for cycle, step in enumerate(traffic.steps):
         exchange = None
@@ -79,15 +81,21 @@ def test_random_traffic(design, row):
             elements[cycle] = step.west[1][row]
         if step.north:
             value[cycle], index[cycle] = step.north[1][0], step.north[2][0]
+            if config.weight_stationary:
+                control = step.north[0]
+                away = (control.get("row", 0) - row) % (1 << config.row_bits)  # rows that are still to come
+                step.north = (control | {"row": away}, *step.north[1:])
         if step.exchange:
             exchange, offered = step.exchange
             place = 0 if exchange["start"] else place + 1
-            places[cycle] = place
-            word[cycle] = offered[0]
-            if exchange["load"]:  # what the edge does
-                nan = (offered[0] & 0x7FFFFFFF) > 0x7F800000
-                word[cycle] |= int(nan) << 22
-            exchange = exchange | {"taken": int(place < row)}
+            word[cycle] = quiet(offered)[0] if exchange["load"] else offered[0]  # what the edge does
+            if cycle in traffic.passing:
+                word[cycle], swapped[cycle] = traffic.passing[cycle][row : row + 2, 0]
+                exchange = exchange | {"taken": int(row > 0)}
+                place = -1
+            else:
+                places[cycle] = place
+                exchange = exchange | {"taken": int(place < row)}
         tokens["west"].append(step.west and step.west[0])
         tokens["north"].append(step.north and step.north[0])
         tokens["exchange"].append(exchange)
@@ -110,22 +118,40 @@ def test_random_traffic(design, row):
     got = sim.vectors(ports, ["east", "south", "exchange_out"], latency=1)
 
     np.testing.assert_array_equal(got["east"], ports["west"])
-    np.testing.assert_array_equal(got["south"], ports["north"])
+    # On its way south a weight counts the rows to the one that is to hold it.
+    if config.weight_stationary:
+        counted = layouts["north"]["control"].shape
+        north = fields["north"]["control"].astype(np.uint64)
+        row_field = counted["row"]
+        mask = np.uint64((1 << row_field.width) - 1)
+        left = (north >> np.uint64(row_field.offset)) & mask
+        north = north & ~(mask << np.uint64(row_field.offset)) | ((left - np.uint64(1)) & mask) << np.uint64(
+            row_field.offset
+        )
+        beats = words(layouts["north"], fields["north"] | {"control": north})
+        np.testing.assert_array_equal(got["south"], port(beats, layouts["north"].size))
+    else:
+        np.testing.assert_array_equal(got["south"], ports["north"])
     out = got["exchange_out"].astype(np.uint64)
     control = layouts["exchange_in"]["control"].shape
     given = fields["exchange_in"]["control"].astype(np.uint64)
     taken = control["taken"].offset
     valid = given & np.uint64(1) == 1
     takes = np.array([places.get(cycle) == row for cycle in range(cycles)])
+    takes |= np.array([cycle in swapped and row == 0 for cycle in range(cycles)])
     np.testing.assert_array_equal(out & np.uint64(1), valid)
     mask = np.uint64((1 << control.size) - 1)
     want = given | takes.astype(np.uint64) << np.uint64(taken)
     np.testing.assert_array_equal((out & mask)[valid], want[valid])
     out_word = out >> np.uint64(layouts["exchange_in"]["word"].offset)
-    np.testing.assert_array_equal(out_word[valid & ~takes], word[valid & ~takes])
+    changed = takes | np.isin(np.arange(cycles), list(swapped))
+    np.testing.assert_array_equal(out_word[valid & ~changed], word[valid & ~changed])
     checked = 0
-    for cycle in np.flatnonzero(takes):
-        if (result := traffic.results.get(cycle)) is not None:
+    for cycle in places:
+        if places[cycle] == row and (result := traffic.results.get(cycle)) is not None:
             assert out_word[cycle] == result[0], cycle
             checked += 1
-    assert checked > 200
+    assert checked > 150
+    for cycle, want in swapped.items():
+        assert out_word[cycle] == want, cycle
+    assert len(swapped) > 100 or not config.weight_stationary
