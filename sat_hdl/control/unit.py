@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -153,7 +153,9 @@ class UnitQueue(wiring.Component):
         """Bank, a stream or above all of them 16 plain registers, and place in it of a register's number."""
         starts = [sum(self._streams[:i]) for i in range(len(self._streams) + 1)]
         beyond = [register >= start for start in starts[1:]]
-        bank = sum(beyond, start=Const(0, 4))[:4]
+        bank: Value = Const(0, 4)
+        for is_beyond in beyond:
+            bank = (bank + is_beyond)[:4]
         offset = Array(Const(start & 255, 8) for start in starts)[bank] if self._streams else Const(0, 8)
         place = (register - offset)[:8]
         return Cat(place[:4], (bank + place[4:])[:4])
