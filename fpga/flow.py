@@ -114,17 +114,23 @@ def synthesis_script(read: str, verilog: str, *, top: str, buffers: bool = True,
     more than 200 s), and as many cells within 1 %.
 
     ``-dff`` lets ABC see through registers. That saves a few per cent at best, but without it the ABC of
-    YoWASP 0.70 fails on modules that are kept apart. ``whole``: neither; the whole device, whose logic beside the
-    array is as large, then takes 5 minutes of processor time and 1.2 GB instead of more than 10 minutes.
+    YoWASP 0.70 fails on modules that are kept apart. ``whole``: without it, and flattened before ABC: for the
+    whole device, whose logic beside the array is as large and takes ABC too long with it.
     """
-    shared = "" if whole else " ".join(_shared_modules(verilog, top))
+    shared = " ".join(_shared_modules(verilog, top))
     lines = [read]
     if shared:
         lines.append(f"setattr -mod -set keep_hierarchy 1 {shared}")
-    dff, pads = "" if whole else " -dff", "" if buffers else " -noiopad"
-    lines.append(f"synth_ecp5 -top {top}{dff}{pads}")
-    if shared:
-        lines += [f"setattr -mod -unset keep_hierarchy {shared}", "flatten", "opt_clean -purge"]
+    pads = "" if buffers else " -noiopad"
+    apart = [f"setattr -mod -unset keep_hierarchy {shared}", "flatten", "opt_clean -purge"] if shared else []
+    if whole:
+        lines += [
+            f"synth_ecp5 -top {top}{pads} -run :map_luts",
+            *apart,
+            f"synth_ecp5 -top {top}{pads} -run map_luts:",
+        ]
+    else:
+        lines += [f"synth_ecp5 -top {top} -dff{pads}", *apart]
     return "\n".join([*lines, "tee -q -o area.json stat -json", "write_json netlist.json", ""])
 
 

@@ -9,6 +9,7 @@ from sat_hdl.memory.descriptor import READ_WORDS, StreamError
 from sat_hdl.memory.fifo import BlockFifo
 from sat_hdl.memory.frame import StreamFrame
 from sat_hdl.memory.read_port import ReadClientSignature
+from sat_hdl.memory.register_slice import RegisterSlice
 from sat_hdl.memory.split import BurstSplit, check_widths
 
 __all__ = ["AffineReader", "read_beat_layout"]
@@ -163,35 +164,33 @@ class AffineReader(wiring.Component):
         ]
         m.d.comb += self.waits.eq(request.valid | (outstanding != 0))
 
-        out = self.out.payload
+        # Whoever takes beats may decide late: no path goes on from there into the queues.
+        beat = data.StructLayout({"beat": read_beat_layout(self._data_bits), "final": 1})
+        m.submodules.out = out = RegisterSlice(shape=beat)
         place = Signal(beat_bits)  # of the beat in its burst
         ends = Signal()
-        out_valid = Signal()
-        out_free = Signal()
-        out_last = Signal()
         head = data.View(order, orders.out.payload)
         gives = Signal()
         m.d.comb += [
             ends.eq(place == head.length),
-            out_free.eq(~out_valid | self.out.ready),
-            gives.eq(orders.out.valid & (head.padding | beats.out.valid) & out_free),
-            beats.out.ready.eq(orders.out.valid & ~head.padding & out_free),
+            out.i.valid.eq(orders.out.valid & (head.padding | beats.out.valid)),
+            out.i.payload.beat.data.eq(
+                Mux(head.padding, fill.replicate(self._data_bits // 16), beats.out.payload)
+            ),
+            out.i.payload.beat.last.eq(ends & head.ends),
+            out.i.payload.beat.pad.eq(head.padding),
+            out.i.payload.final.eq(ends & head.ends & head.last),
+            gives.eq(out.i.valid & out.i.ready),
+            beats.out.ready.eq(orders.out.valid & ~head.padding & out.i.ready),
             orders.out.ready.eq(gives & ends),
-            self.out.valid.eq(out_valid & running),
-            frame.complete.eq(out_valid & self.out.ready & out_last),
+            self.out.valid.eq(out.o.valid & running),
+            self.out.payload.eq(out.o.payload.beat),
+            out.o.ready.eq(self.out.ready & running),
+            out.clear.eq(frame.starts | frame.complete | frame.halting),
+            frame.complete.eq(out.o.valid & self.out.ready & running & out.o.payload.final),
         ]
-        with m.If(out_free):
-            m.d.sync += [
-                out_valid.eq(gives),
-                out.data.eq(Mux(head.padding, fill.replicate(self._data_bits // 16), beats.out.payload)),
-                out.last.eq(ends & head.ends),
-                out.pad.eq(head.padding),
-                out_last.eq(ends & head.ends & head.last),
-            ]
         with m.If(gives):
             m.d.sync += place.eq(Mux(ends, 0, place + 1))
-        with m.If(frame.starts | frame.complete | frame.halting):
-            m.d.sync += out_valid.eq(0)
         with m.If(frame.starts):
             m.d.sync += place.eq(0)
         return m

@@ -1,9 +1,10 @@
 """WUVE's walk over a command's elements: runs, chunks, windows."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from sat_hdl.arith.ecp5 import MuxAdder
 from sat_hdl.wuve.layouts import command_layout
 
 __all__ = ["Sequencer", "token_layout"]
@@ -26,6 +27,7 @@ class Sequencer(wiring.Component):
     Arguments
     ---------
     lanes: L, a power of two.
+    target: "ecp5" or "portable".
 
     Members
     -------
@@ -35,8 +37,8 @@ class Sequencer(wiring.Component):
     take: In(1). Goes on to the next vector.
     """
 
-    def __init__(self, *, lanes: int):
-        self._lanes = lanes
+    def __init__(self, *, lanes: int, target: str = "portable"):
+        self._lanes, self._target = lanes, target
         members = {"start": In(1), "command": In(command_layout()), "windowed": In(1)}
         super().__init__(members | {"valid": Out(1), "token": Out(token_layout(lanes)), "take": In(1)})
 
@@ -46,9 +48,9 @@ class Sequencer(wiring.Component):
         step = (lanes - 1).bit_length()
         run = Signal(24, reset_less=True)
         rest = Signal(24, reset_less=True)  # elements of the run, this vector's included
-        # Elements of chunk and command from the next run on, and whether there are none.
-        chunk_rest, chunk_last = Signal(25, reset_less=True), Signal()
-        count_rest, count_last = Signal(25, reset_less=True), Signal()
+        # Elements of chunk and command from the next run on, less 1: negative if there are none.
+        chunk_rest, count_rest = Signal(25, reset_less=True), Signal(25, reset_less=True)
+        chunk_last, count_last = ~self.windowed | chunk_rest[-1], Signal()
         number = Signal(16, reset_less=True)
         inner = Signal(16, reset_less=True)
         window_first, window_last = Signal(), Signal()
@@ -75,11 +77,23 @@ class Sequencer(wiring.Component):
             whole = Mux(self.windowed, command.chunk, command.count)
             m.d.sync += [run.eq(Mux(command.run == 0, whole, command.run)), number.eq(0)]
 
-        def restart_chunk():
-            return [
-                chunk_rest.eq(command.chunk - run),
-                chunk_last.eq(~self.windowed | (command.chunk <= run)),
+        restarts_chunk = setup | chunk_end
+        sums = {}
+        for name, rest_now, whole, restarts in (
+            ("chunk", chunk_rest, command.chunk, restarts_chunk),
+            ("count", count_rest, command.count, setup),
+        ):
+            m.submodules[f"{name}_less"] = less = MuxAdder(width=25, carry=True, target=self._target)
+            m.d.comb += [
+                less.x.eq(~Cat(run, Const(0, 1))),
+                less.y0.eq(rest_now),
+                less.y1.eq(whole),
+                less.s.eq(restarts),
+                less.carry.eq(~restarts),
             ]
+            sums[name] = less.o
+        with m.If(setup | (self.take & run_end)):
+            m.d.sync += [chunk_rest.eq(sums["chunk"]), count_rest.eq(sums["count"])]
 
         def restart_window():
             return [
@@ -88,20 +102,15 @@ class Sequencer(wiring.Component):
             ]  # fmt: skip
 
         with m.If(setup):
-            m.d.sync += [running.eq(1), rest.eq(run), fresh.eq(1), *restart_chunk(), *restart_window()]
-            m.d.sync += [count_rest.eq(command.count - run), count_last.eq(command.count <= run)]
+            m.d.sync += [running.eq(1), rest.eq(run), fresh.eq(1), *restart_window()]
+            m.d.sync += count_last.eq(sums["count"][-1])
         with m.If(self.take):
             m.d.sync += [rest.eq(Mux(run_end, run, rest - lanes)), fresh.eq(chunk_end)]
             with m.If(run_end):
-                m.d.sync += [
-                    chunk_rest.eq(chunk_rest - run),
-                    chunk_last.eq(~self.windowed | (chunk_rest <= run)),
-                    count_rest.eq(count_rest - run),
-                    # Beyond the count, up to a window's end, it stays set.
-                    count_last.eq(count_last | (count_rest <= run)),
-                ]
+                # Beyond the count, up to a window's end, it stays set.
+                m.d.sync += count_last.eq(count_last | sums["count"][-1])
             with m.If(chunk_end):
-                m.d.sync += [*restart_chunk(), number.eq(number + 1), window_first.eq(0)]
+                m.d.sync += [number.eq(number + 1), window_first.eq(0)]
                 m.d.sync += window_last.eq(number + 2 == command.window)
                 with m.If(inner == command.inner):
                     m.d.sync += [

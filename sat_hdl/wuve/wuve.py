@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.arith.ecp5 import check_target
 from sat_hdl.formats import FloatFormat
+from sat_hdl.memory.register_slice import RegisterSlice
 from sat_hdl.wuve.gather import Gather
 from sat_hdl.wuve.lane import Lane
 from sat_hdl.wuve.layouts import (
@@ -61,7 +62,7 @@ class Wuve(wiring.Component):
         if not isinstance(format, FloatFormat) or format.width != 16:
             raise ValueError(f"format must be a FloatFormat of 16 bits, not {format!r}")
         check_target(target)
-        self._lanes, self._data_bits = lanes, data_bits
+        self._lanes, self._data_bits, self._target = lanes, data_bits, target
         self._lane = Lane(format=format, target=target)
         #: Verilog modules that this one instantiates by name; see ``sat_hdl.sim.verilog.emit``.
         self.shared_modules = {"wuve_lane": self._lane}
@@ -83,7 +84,10 @@ class Wuve(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes = self._lanes
-        m.submodules.sequencer = sequencer = Sequencer(lanes=lanes)
+        m.submodules.sequencer = sequencer = Sequencer(lanes=lanes, target=self._target)
+        # Between what vectors there are and what is there for them: each is slow enough by itself.
+        m.submodules.tokens = tokens = RegisterSlice(shape=token_layout(lanes))
+        wanted = tokens.o.payload
         m.submodules.schedule = schedule = Schedule(lanes=lanes)
         command = Signal(command_layout(), reset_less=True)
         plan = Signal(plan_layout(), reset_less=True)
@@ -135,25 +139,28 @@ class Wuve(wiring.Component):
         }
         uses = {"x": 1, "y": use_y, "z": use_z}
         advance, move = Signal(), Signal()
-        complete = sequencer.valid
+        complete = tokens.o.valid
         for name, gather in gathers.items():
             m.submodules[f"gather_{name}"] = gather
             connect(m, flipped(getattr(self, name)), gather.beats)
             complete = complete & (gather.ok | ~uses[name])
             m.d.comb += [
                 gather.wide.eq({"x": x_wide, "y": y_wide, "z": 1}[name]),
-                gather.many.eq(sequencer.token.many),
-                gather.last.eq(sequencer.token.run_end),
-                gather.wanted.eq(sequencer.valid & uses[name]),
+                gather.many.eq(wanted.many),
+                gather.last.eq(wanted.run_end),
+                gather.wanted.eq(tokens.o.valid & uses[name]),
                 gather.take.eq(advance & uses[name]),
             ]
         m.d.comb += [
             advance.eq(complete & move),
-            sequencer.take.eq(advance),
-            self.starved.eq(sequencer.valid & ~complete & move),
+            tokens.o.ready.eq(advance),
+            tokens.i.valid.eq(sequencer.valid),
+            tokens.i.payload.eq(sequencer.token),
+            sequencer.take.eq(sequencer.valid & tokens.i.ready),
+            self.starved.eq(tokens.o.valid & ~complete & move),
         ]
         moving_layout = data.StructLayout({"token": token_layout(lanes), "pad": 1})
-        moving, moving_valid = Cat(sequencer.token, gathers["x"].pad), advance
+        moving, moving_valid = Cat(wanted, gathers["x"].pad), advance
         waiting = Signal(self._lane.input_latency)
         for i in range(self._lane.input_latency):
             rank = Signal(moving_layout, name=f"moving_{i}", reset_less=True)
@@ -253,7 +260,7 @@ class Wuve(wiring.Component):
         # --- commands -----------------------------------------------------------------------------------
         windowed = chain | ops[Op.MAXPOOL]
         legal = Cat(ops.values()).any() & ~(windowed & ((command.chunk == 0) | (command.window == 0)))
-        quiet = schedule.quiet & ~Cat(sequencer.valid, waiting, left_valid, narrowing).any()
+        quiet = schedule.quiet & ~Cat(sequencer.valid, tokens.o.valid, waiting, left_valid, narrowing).any()
         quiet = quiet & ~Cat(self.out0.valid, self.out1.valid).any()
         m.d.comb += [sequencer.command.eq(command), sequencer.windowed.eq(windowed), self.busy.eq(1)]
         error = Signal()

@@ -33,10 +33,6 @@ def pauses(seed: int):
     return (rng.random() < STALL for _ in itertools.count())
 
 
-def bits(words: list[int]) -> int:
-    return sum(word << 32 * i for i, word in enumerate(words))
-
-
 async def done(dut, name: str) -> StreamError:
     while True:
         await RisingEdge(dut.clk)
@@ -66,9 +62,9 @@ async def copies_and_pads(dut):
     reads = []
     ends = [cocotb.start_soon(done(dut, name)) for name in ("r0", "r1", "w0")]
     for i, descriptor in enumerate(SOURCES):
-        await stream_put(dut, f"r{i}_start", [bits([*descriptor.words(), fill])])
+        await stream_put(dut, f"r{i}_words", [*descriptor.words(), fill])
         reads.append(cocotb.start_soon(stream_get(dut, f"r{i}_out", wanted[i].size // 8, stall=stall)))
-    await stream_put(dut, "w0_start", [bits(TARGET.words()[:12])])
+    await stream_put(dut, "w0_words", TARGET.words()[:12])
     rows = wanted[0].view(np.uint64).ravel().tolist()
     await stream_put(dut, "w0_data", rows, stall=stall)
     await with_timeout(Combine(*ends), 500, "us")
