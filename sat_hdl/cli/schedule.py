@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -25,6 +26,7 @@ from sat_hdl.cli.scheduling import (
     chosen_port,
     port_told,
 )
+from sat_hdl.compiler.blocks import PRUNING
 from sat_hdl.compiler.compare import Comparison, compare
 from sat_hdl.compiler.networks import NETWORKS, network
 from sat_hdl.compiler.networks.table import METHODS, STAGES, Vector
@@ -34,19 +36,8 @@ __all__ = ["command"]
 
 Method = StrEnum("Method", list(METHODS))
 _DEFAULT = "paper-32x32"
-_LAYER_HEAD = (
-    "layer",
-    "stage",
-    "dataflow",
-    "pruning",
-    "m × k × n",
-    "blocks",
-    "cycles",
-    "use",
-    "MB",
-    "bound by",
-)
-_TOTAL_HEAD = ("", "million cycles", "use of the array", "GB", "bound by")
+_LAYER_HEAD = ("layer", "stage", "flow", "pruning", "m × k × n", "blocks", "cycles", "use", "MB", "bound")
+_TOTAL_HEAD = ("", "million cycles", "use of the array", "GB", "bound")
 #: Stages in the order of a table: products, then vector work.
 _STAGES = (*STAGES, "forward", "backward", "update")
 
@@ -75,7 +66,8 @@ def command(
     and predicts its cycles, beside the best dense schedule on the same device. Nothing is simulated.
 
     The configuration is paper-32x32 unless told otherwise. `use` is the share of the array's multipliers that do
-    what counts.
+    what counts. `blocks` are rows × k × columns, and the order of loops, outermost first. "+2" are two more products
+    of a stage: those of the classes of pixels of a layer with a stride.
     """
     table = network(name)
     used = chosen_config(preset, config, default=_DEFAULT)
@@ -201,10 +193,10 @@ def _row(entry: Entry, found: Schedule) -> list[str]:
         gemm, cut = longest.gemm, longest.blocks
         pattern = "" if gemm.keep is None else f" {gemm.keep}:{gemm.group}"
         many = "" if gemm.count == 1 else f"{gemm.count:,} × "
-        other = "" if len(entry.plans) == 1 else f" and {len(entry.plans) - 1} more"
-        shape = f"{many}{gemm.m} × {gemm.k} × {gemm.n}{pattern}{other}"
-        blocks = f"{cut.m} × {cut.k} × {cut.n} {'mnk' if cut.rows_outer else 'nmk'}"
-    use = f"{100 * found.utilisation(entry):.1f} %" if entry.macs else ""
+        other = "" if len(entry.plans) == 1 else f" +{len(entry.plans) - 1}"
+        shape = f"{many}{gemm.m}×{gemm.k}×{gemm.n}{pattern}{other}"
+        blocks = f"{cut.m}×{cut.k}×{cut.n} {'mnk' if cut.rows_outer else 'nmk'}"
+    use = f"{100 * found.utilisation(entry):.1f}%" if entry.macs else ""
     return [
         entry.layer, entry.stage, longest.dataflow if longest else "", (longest.pruning or "") if longest else "",
         shape, blocks, f"{entry.cycles:,.0f}", use, f"{(entry.read + entry.written) / 1e6:,.1f}", entry.bound,
@@ -250,13 +242,17 @@ def _lead(best: Schedule, done: Comparison | None, mhz: float) -> str:
 
 def _print(best: Schedule, lead: str):
     out = console()
-    out.print(f"{best.network.title}\n{lead}")
-    table = Table()
-    for number, head in enumerate(_LAYER_HEAD):
-        table.add_column(head, justify="right" if number >= 4 else "left")
+    out.print(f"{best.network.title}\n{lead}\n")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # When a product is pruned is told where it is not the usual moment.
+    heads = [head for head in _LAYER_HEAD if head != "pruning"]
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number >= 3 else "left", no_wrap=True)
     for entry in _ordered(best):
         if entry.unit == "array":
-            table.add_row(*_row(entry, best))
+            layer, stage, dataflow, pruning, *rest = _row(entry, best)
+            fly = f", {pruning}" if pruning == PRUNING[1] else ""
+            table.add_row(layer, stage, dataflow + fly, *rest)
     out.print(table)
     table = Table(title="Each stage by itself, and the step", title_justify="left")
     for number, head in enumerate(_TOTAL_HEAD):

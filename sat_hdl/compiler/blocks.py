@@ -81,30 +81,44 @@ def _pieces(length: int, most: int, step: int) -> list[tuple[int, int]]:
     return [(size, count) for size, count in ((each, full), (rest, 1)) if size and count]
 
 
+def _parts(most: int) -> Iterator[int]:
+    """1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20 … up to ``most``: four an octave."""
+    count = 1
+    while count <= most:
+        yield count
+        count += max(1, 1 << (count.bit_length() - 3)) if count >= 4 else 1
+
+
+def _sizes(length: int, step: int, most: int) -> list[int]:
+    """``length`` in 1, 2, 3 … about equal parts, multiples of ``step`` and at most ``most``; largest first."""
+    sizes = {min(length, -(-length // (parts * step)) * step) for parts in _parts(-(-length // step))}
+    return sorted((size for size in sizes if size <= most), reverse=True)
+
+
 def candidates(config: Config, gemm: Gemm, dataflow: Dataflow) -> Iterator[Blocks]:
-    """Ways to cut a product that fit: k in 1, 2, 4 … parts, columns in bands, and as many rows as fit, or some of
-    the halvings of that."""
+    """Ways to cut a product that fit: columns and k in 1, 2, 3 … equal parts, of k down to an eighth of what fits; as
+    many rows as fit, in equal parts, or a half or a quarter of them. k is cut at whole panels and beats."""
     turned = dataflow.turned(gemm)
     if turned is None:
         return
-    step = max(gemm.group or 1, config.rows if dataflow.name == "ws" else config.panel)
-    tile = config.rows
-    parts = 1
-    while True:
-        k = min(turned.k, -(-turned.k // (parts * step)) * step)
-        for n in dataflow.widths(config, turned.n):
+    step = max(gemm.group or 1, config.panel, config.memory_bits // 16)
+    depths = _sizes(turned.k, step, turned.k)
+    for n in _sizes(turned.n, config.cols, dataflow.widest(config, turned.n)):
+        first = 0
+        for k in depths:
             rows = dataflow.most_rows(config, k, kept_of(turned, k), n)
             if rows == 0:
                 continue
-            for shift in range(4):
-                m = min(turned.m, max(rows >> shift, min(tile, rows)))
-                for rows_outer in (False, True):
-                    yield Blocks(m, k, n, rows_outer)
-                if m < rows >> shift or rows >> shift <= tile:
-                    break
-        if k <= step:
-            return
-        parts *= 2
+            first = first or k
+            if 8 * k < first:
+                break
+            fitting = -(-turned.m // rows)
+            for m in dict.fromkeys(-(-turned.m // (fitting * more)) for more in (1, 2, 4)):
+                for size in dict.fromkeys(
+                    (min(rows, m), min(rows, turned.m, -(-m // config.rows) * config.rows))
+                ):
+                    for rows_outer in (False, True):
+                        yield Blocks(size, k, n, rows_outer)
 
 
 @dataclass(frozen=True)
@@ -201,6 +215,32 @@ def cost(
     )  # fmt: skip
 
 
+def _least(config: Config, port: MemoryPort, gemm: Gemm, dataflow: Dataflow, blocks: Blocks) -> float:
+    """Cycles that :func:`cost` does not go below: of the jobs of full size, and of all bytes, each by itself."""
+    turned = dataflow.turned(gemm)
+    assert turned is not None
+    pattern = None if gemm.keep is None or gemm.group is None else (gemm.keep, gemm.group)
+    sizes, counts, full = [], [], 1
+    for length, most, step in (
+        (turned.m, blocks.m, 1),
+        (turned.k, blocks.k, turned.group or 1),
+        (turned.n, blocks.n, min(config.cols, turned.n)),
+    ):
+        pieces = _pieces(length, most, step)
+        sizes.append(pieces[0][0])
+        counts.append(sum(count for _, count in pieces))
+        full *= pieces[0][1]
+    times_a, times_b = counts[2], counts[0]
+    if counts[1] == 1:
+        times_a, times_b = (1, times_b) if blocks.rows_outer else (times_a, 1)
+    value = 2.0 if pattern is None else min(2.0, (_VALUE + _INDEX) * pattern[0] / pattern[1])
+    read = 2.0 * turned.m * turned.k * times_a + value * turned.k * turned.n * times_b
+    memory = port.cycles(read, gemm.result_bytes * turned.m * turned.n)
+    return gemm.count * max(
+        memory, full * dataflow.cycles(config, sizes[0], sizes[1], sizes[2], pattern, False)
+    )
+
+
 def update_bytes(gemm: Gemm, pruning: str | None) -> float:
     """What an update writes for the copy of the weights that this product reads."""
     weights = gemm.k * gemm.n if gemm.weights else 0
@@ -224,13 +264,20 @@ def plan(
     ConfigError: if no way of ``dataflows`` can do it with these buffers.
     """
     best: tuple[float, float, Plan] | None = None
-    for dataflow in dataflows:
-        for blocks in candidates(config, gemm, dataflow):
-            for moment in pruning if gemm.keep is not None else (None,):
-                found = cost(config, port, gemm, dataflow, blocks, moment)
-                key = found.cycles + port.cycles(0, update_bytes(gemm, moment)), found.read + found.written
-                if best is None or key < best[:2]:
-                    best = *key, found
+    ways = [
+        (_least(config, port, gemm, dataflow, blocks), number, dataflow, blocks)
+        for number, (dataflow, blocks) in enumerate(
+            (dataflow, blocks) for dataflow in dataflows for blocks in candidates(config, gemm, dataflow)
+        )
+    ]
+    for least, _, dataflow, blocks in sorted(ways, key=lambda way: way[:2]):
+        if best is not None and least >= best[0]:
+            break
+        for moment in pruning if gemm.keep is not None else (None,):
+            found = cost(config, port, gemm, dataflow, blocks, moment)
+            key = found.cycles + port.cycles(0, update_bytes(gemm, moment)), found.read + found.written
+            if best is None or key < best[:2]:
+                best = *key, found
     if best is None:
         raise ConfigError(
             f"A product of {gemm.m} × {gemm.k} × {gemm.n} can't be done by "

@@ -48,12 +48,9 @@ class Dataflow:
             return None
         return gemm
 
-    def widths(self, config: Config, n: int) -> list[int]:
-        """Columns of a block that are worth trying: of bands, of full slots."""
-        if self.name == "ws":
-            return sorted({min(n, config.cols << slots) for slots in range(4)})
-        band = config.cols * config.interleave
-        return sorted({n, *(band << i for i in range(6) if band << i < n)})
+    def widest(self, config: Config, n: int) -> int:
+        """The most columns of a block."""
+        return min(n, 8 * config.cols) if self.name == "ws" else n
 
     def most_rows(self, config: Config, k: int, kept: int, n: int) -> int:
         """The most rows of A of which a block of so much of k and n can have; 0 if it fits in no case."""

@@ -1,0 +1,112 @@
+"""`sat-hdl schedule` and `compare`: tables, JSON whose sums agree, a page, and sentences for mistakes."""
+
+import json
+import re
+
+import pytest
+
+from sat_hdl.compiler.compare import PAPER_SPEEDUP
+from sat_hdl.compiler.dataflows import DATAFLOWS
+from sat_hdl.compiler.networks import NETWORKS, PAPER_NETWORKS
+
+FAST = ["--preset", "16x16", "--batch", 2]
+
+
+def answer(sat_hdl, *words):
+    status, out, err = sat_hdl(*words, "--json")
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_schedule(sat_hdl, tmp_path):
+    file = tmp_path / "page.html"
+    told = answer(sat_hdl, "schedule", "vgg19", *FAST, "--html", file)
+    entries = told["entries"]
+    assert told["batch"] == 2 and told["rows"] == 16 and told["preset"] == "16x16"
+    assert told["memory"] == {"gbps": 1.6, "bytes_per_cycle": 8, "each_way": True, "latency": 40, "intake": 4}
+    assert told["cycles"] == max(entry["end"] for entry in entries)
+    assert told["macs"] == sum(entry["macs"] for entry in entries)
+    products = [product for entry in entries for product in entry["products"]]
+    assert told["product_cycles"] == sum(product["cycles"] for product in products)
+    assert told["seconds"] == pytest.approx(told["cycles"] / 200e6)
+    assert told["speedup"] == pytest.approx(told["dense"]["cycles"] / told["cycles"])
+    assert told["ideal_speedup"] == pytest.approx(told["dense"]["macs"] / told["macs"])
+    assert {product["dataflow"] for product in products} <= set(told["dataflows"])
+    assert {(p["keep"], p["group"]) for p in products} == {(None, None), (2, 8)}
+    assert all(entry["start"] < entry["end"] for entry in entries)
+    text = file.read_text()
+    assert NETWORKS["vgg19"].title.split(",")[0] in text
+    assert text.count("<svg") == 2 and "conv5_4" in text
+    assert len(re.findall("<td>wu</td>", text)) == 1 + sum(entry["stage"] == "wu" for entry in entries)
+    identifiers = re.findall(r'\bid="([^"]+)"', text)
+    assert len(set(identifiers)) == len(identifiers)
+
+
+def test_schedule_for_people(sat_hdl):
+    status, out, _ = sat_hdl("schedule", "vgg19", *FAST, "--method", "srste", "--sparsity", "1:4")
+    assert status == 0
+    assert re.search(r"srste 1:4 on 16 × 16 at 200 MHz with 1\.6 GB/s each way: [\d,]+ cycles a step", out)
+    assert all(
+        stage in out for stage in ("classifier", "vector, forward", "update", "step, units side by side")
+    )
+    assert max(map(len, out.splitlines()[2:])) <= 120
+
+
+def test_a_dense_schedule(sat_hdl):
+    told = answer(
+        sat_hdl, "schedule", "vgg19", *FAST, "--method", "dense", "--memory-gbps", 12.8, "--mhz", 100
+    )
+    assert told["speedup"] is None and told["sparsity"] is None
+    assert told["memory"]["bytes_per_cycle"] == 128 and not told["memory"]["each_way"]
+
+
+def test_pruning_on_the_fly_is_slower(sat_hdl):
+    words = ["schedule", "vgg19", *FAST, "--pruning"]
+    cycles = [answer(sat_hdl, *words, moment)["cycles"] for moment in ("pregenerated", "on-the-fly")]
+    assert cycles[0] < cycles[1]
+
+
+def test_compare(sat_hdl):
+    told = answer(sat_hdl, "compare", "vgg19", "--preset", "16x16", "--sparsity", "2:4,2:8,4:16")
+    rows = told["comparisons"]
+    assert [(row["network"], row["sparsity"]) for row in rows] == [
+        ("vgg19", s) for s in ("2:4", "2:8", "4:16")
+    ]
+    assert [row["max_m"] for row in rows] == [8, 8, 16]
+    for row in rows:
+        assert row["speedup"] == pytest.approx(row["dense_cycles"] / row["cycles"])
+        assert row["scale_sim_speedup"] == pytest.approx(
+            row["scale_sim_dense_cycles"] / row["scale_sim_cycles"]
+        )
+        assert row["cycles"] >= row["product_cycles"] >= row["ideal_cycles"]
+    assert [row["paper_mean_speedup"] for row in rows] == [None, PAPER_SPEEDUP[2, 8], None]
+    assert [mean["sparsity"] for mean in told["means"]] == ["2:4", "2:8", "4:16"]
+    assert told["means"][1]["speedup"] == rows[1]["speedup"]
+    status, out, _ = sat_hdl("compare", "vgg19", "--preset", "16x16", "--sparsity", "2:8")
+    assert status == 0 and "SCALE-Sim" in out and "1.75" in out
+
+
+def test_the_papers_networks():
+    assert set(PAPER_NETWORKS) < set(NETWORKS)
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["schedule", "vgg20"], "no network 'vgg20'; choose one of .* Did you mean 'vgg19'"),
+        (["schedule", "vgg19", "--sparsity", "2:16"], "M must be one of 2, 4, 8"),
+        (["schedule", "vgg19", "--sparsity", "dense"], "dense"),
+        (["schedule", "vgg19", "--memory-gbps", "0"], "`--memory-gbps` must be over 0"),
+        (["schedule", "vgg19", "--mhz", "-1"], "`--mhz` must be over 0"),
+        (["schedule", "vgg19", "--batch", "0"], "`batch` must be at least 1"),
+        (["schedule", "vgg19", "--latency", "-1"], "`--latency` must be from 0"),
+        (["schedule", "vgg19", "--dataflow", "up"], f"no dataflow 'up'; choose of {', '.join(DATAFLOWS)}"),
+        (["schedule", "vgg19", "--html", "/nowhere/x.html", "--batch", "1"], "no folder '/nowhere'"),
+        (["compare", "vgg19", "--sparsity", "dense"], "`--sparsity` must be N:M"),
+        (["compare", "nothing"], "no network 'nothing'"),
+    ],
+)
+def test_mistakes(sat_hdl, words, sentence):
+    status, out, err = sat_hdl(*words)
+    assert status == 2 and out == ""
+    assert re.search(sentence, err), err
