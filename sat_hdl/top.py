@@ -35,7 +35,7 @@ class ProductCore(wiring.Component):
     That holds while a tile's results leave (slots × rows cycles) before the next but one is summed up, and a group
     of activations comes (M / E cycles) before the one in use is used up (N × span). Latencies are those of
     :class:`~sat_hdl.stce.stce.Stce`. Without accumulators a single full tile of a dense 8 × 8 in binary16 costs
-    8·K' + 92 cycles.
+    8·K' + 92 cycles (93 where weights can be held).
 
     Arguments
     ---------

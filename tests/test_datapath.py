@@ -256,6 +256,7 @@ def test_held_weights(rigs, name, seed):
     keep = group if rng.random() < 0.5 else int(rng.integers(1, group + 1))
     slots = int(rng.choice([s for s in range(4) if keep << s <= config.held]))
     m, k = int(rng.choice([1, config.rows, 13, 37])), int(rng.integers(1, config.rows * group + 1))
+    m = 37 if seed < 3 else m
     n = int(rng.choice([1, config.cols << slots, rng.integers(1, (config.cols << slots) + 1)]))
     a, b, kind = operands(rng, (m, k)), operands(rng, (k, n)), int(rng.integers(3))
     west = load_groups(rig, rng, a.view(np.uint16), group, 8 >> slots, stall)
@@ -276,6 +277,25 @@ def test_held_weights(rigs, name, seed):
     else:
         want = sparse_matmul(a, pruned.values, pruned.indices, k=k, keep=keep, group=group, acc=acc)
     check_stores(rig, want, result, stall)
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if CONFIGS[name].weight_stationary])
+def test_results_far_behind_their_accumulators(rigs, name):
+    """Sums travel for many turns of many rows of A each: more tiles than any queue holds."""
+    config = CONFIGS[name]
+    rig = rigs.setdefault(name, None) or Rig(config)
+    rigs[name] = rig
+    rng = np.random.default_rng(1)
+    m, k, n = 8 * config.rows + 33, config.rows, config.cols
+    a, b = operands(rng, (m, k)), operands(rng, (k, n))
+    west = load_groups(rig, rng, a.view(np.uint16), 1, 8, NONE)
+    north = load_b(rig, rng, b.view(np.uint16), None, False, NONE)
+    acc, initial = load_initial(rig, rng, Initial.RESULTS, m, n, 3, NONE)
+    rig.product(
+        dict(m=m, k=k, n=n, keep=1, group=1, accumulate=1, stationary=1, slots=0),
+        start=Initial.RESULTS, west=west, north=north[0], north_pitch=north[1], initial=initial, result=3,
+    )  # fmt: skip
+    check_stores(rig, matmul(a, b, acc=acc), 3, NONE)
 
 
 def test_sides_that_are_no_powers_of_two_are_refused():

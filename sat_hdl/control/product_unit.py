@@ -51,7 +51,7 @@ def product_run_layout(config: Config) -> data.StructLayout:
 class ProductUnit(wiring.Component):
     """Runs a job of a :class:`~sat_hdl.top.ProductCore` out of the buffers, by sending it their words in its order.
 
-    Four walks over the same tiles make the addresses, each as far ahead as the pipes behind the buffers let it: one
+    Walks over the same tiles make the addresses, each as far ahead as the pipes behind the buffers let it: one
     address a cycle, and a cycle between tiles. An illegal job, and one that would read or write past a
     buffer's end, is
     reported; what lies beyond is not written.
@@ -98,26 +98,30 @@ class ProductUnit(wiring.Component):
         start = Signal()
         out_of_range = Signal()
 
-        m.submodules.walk = walk = TileWalk(config)
-        m.d.comb += [walk.start.eq(start), walk.m.eq(job.m), walk.n.eq(job.n)]
+        # Results come long after their tiles' operands have gone, so a walk of their own leads to them.
+        walks = {"operands": ("west", "north", "initial"), "results": ("results",)}
         users = {
             "west": self._west,
             "north": self._north,
             "initial": self._initial,
             "results": self._results,
         }
-        ready, beyond = [], []
-        for name, make in users.items():
-            # Results come when the operands of the next but one tile have gone.
-            queue = SyncFIFO(width=tile_layout(config).size, depth=8 if name == "results" else 2)
-            m.submodules[f"{name}_tiles"] = queue
-            ready.append(queue.w_rdy)
-            m.d.comb += [
-                queue.w_data.eq(walk.tiles.payload),
-                queue.w_en.eq(walk.tiles.valid & walk.tiles.ready),
-            ]
-            beyond.append(make(m, run, data.View(tile_layout(config), queue.r_data), queue, start, kept))
-        m.d.comb += walk.tiles.ready.eq(Cat(ready).all())
+        beyond = []
+        for walk_name, names in walks.items():
+            m.submodules[f"{walk_name}_walk"] = walk = TileWalk(config)
+            m.d.comb += [walk.start.eq(start), walk.m.eq(job.m), walk.n.eq(job.n)]
+            ready = []
+            for name in names:
+                queue = SyncFIFO(width=tile_layout(config).size, depth=2)
+                m.submodules[f"{name}_tiles"] = queue
+                ready.append(queue.w_rdy)
+                m.d.comb += [
+                    queue.w_data.eq(walk.tiles.payload),
+                    queue.w_en.eq(walk.tiles.valid & walk.tiles.ready),
+                ]
+                tile = data.View(tile_layout(config), queue.r_data)
+                beyond.append(users[name](m, run, tile, queue, start, kept))
+            m.d.comb += walk.tiles.ready.eq(Cat(ready).all())
 
         with m.If(Cat(*beyond).any()):
             m.d.sync += out_of_range.eq(1)
