@@ -53,8 +53,9 @@ def roofline(ax: Axes, schedule: Schedule) -> None:
     low, high = min(*seen, ridge) / 2, max(*seen, ridge) * 2
     ax.plot([low, ridge, high], [low * schedule.port.bytes_per_cycle, schedule.peak, schedule.peak],
             color="#808080", linewidth=1.2)  # fmt: skip
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    for axis, scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
+        scale("log", base=2)
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.set(
         xlabel="multiply-accumulates / byte",
         ylabel="multiply-accumulates / cycle",

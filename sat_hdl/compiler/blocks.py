@@ -14,6 +14,7 @@ fly, every load of a block of weights brings all of them as binary16 through SOR
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -89,23 +90,47 @@ def _parts(most: int) -> Iterator[int]:
         count += max(1, 1 << (count.bit_length() - 3)) if count >= 4 else 1
 
 
-def _sizes(length: int, step: int, most: int) -> list[int]:
-    """``length`` in 1, 2, 3 … about equal parts, multiples of ``step`` and at most ``most``; largest first."""
+def _sizes(length: int, step: int, most: int) -> set[int]:
+    """``length`` in 1, 2, 3 … about equal parts, multiples of ``step`` and at most ``most``."""
     sizes = {min(length, -(-length // (parts * step)) * step) for parts in _parts(-(-length // step))}
-    return sorted((size for size in sizes if size <= most), reverse=True)
+    return {size for size in sizes if size <= most}
+
+
+def _depths(config: Config, turned: Gemm, dataflow: Dataflow, n: int, step: int) -> list[int]:
+    """Lengths of k worth trying with ``n`` columns, largest first: equal parts, and the most that fit with one, two
+    and four tiles of rows."""
+    depths = _sizes(turned.k, step, turned.k)
+
+    def short(k: int) -> int:
+        return -dataflow.most_rows(config, k * step, kept_of(turned, k * step), n)
+
+    for tiles in (1, 2, 4):
+        most = bisect_right(range(1, turned.k // step + 1), -tiles * config.rows, key=short)
+        if most:
+            parts = -(-turned.k // (most * step))
+            depths.add(min(turned.k, -(-turned.k // (parts * step)) * step))
+    return sorted(depths, reverse=True)
 
 
 def candidates(config: Config, gemm: Gemm, dataflow: Dataflow) -> Iterator[Blocks]:
-    """Ways to cut a product that fit: columns and k in 1, 2, 3 … equal parts, of k down to an eighth of what fits; as
-    many rows as fit, in equal parts, or a half or a quarter of them. k is cut at whole panels and beats."""
+    """Ways to cut a product that fit: columns in 1, 2, 3 … equal parts and in full bands of slots; k in equal
+    parts of whole panels and beats, as much as fits or down to an eighth of it; as many rows as fit, in equal parts,
+    or a half or a quarter of them."""
     turned = dataflow.turned(gemm)
     if turned is None:
         return
     step = max(gemm.group or 1, config.panel, config.memory_bits // 16)
-    depths = _sizes(turned.k, step, turned.k)
-    for n in _sizes(turned.n, config.cols, dataflow.widest(config, turned.n)):
+    widest = dataflow.widest(config, turned.n)
+    widths = _sizes(turned.n, config.cols, widest)
+    widths |= {
+        config.cols * slots << i
+        for slots in (config.least_span, config.interleave)
+        for i in range(4)
+        if config.cols * slots << i <= widest
+    }
+    for n in sorted(widths, reverse=True):
         first = 0
-        for k in depths:
+        for k in _depths(config, turned, dataflow, n, step):
             rows = dataflow.most_rows(config, k, kept_of(turned, k), n)
             if rows == 0:
                 continue
@@ -114,9 +139,8 @@ def candidates(config: Config, gemm: Gemm, dataflow: Dataflow) -> Iterator[Block
                 break
             fitting = -(-turned.m // rows)
             for m in dict.fromkeys(-(-turned.m // (fitting * more)) for more in (1, 2, 4)):
-                for size in dict.fromkeys(
-                    (min(rows, m), min(rows, turned.m, -(-m // config.rows) * config.rows))
-                ):
+                tiles = -(-m // config.rows) * config.rows
+                for size in dict.fromkeys((min(rows, m), min(rows, turned.m, tiles))):
                     for rows_outer in (False, True):
                         yield Blocks(size, k, n, rows_outer)
 

@@ -13,8 +13,9 @@ from sat_hdl.compiler import blocks
 from sat_hdl.compiler.blocks import PRUNING, Blocks, cost, plan
 from sat_hdl.compiler.cycles import product_cycles
 from sat_hdl.compiler.dataflows import DATAFLOWS, JOB_CYCLES, device_dataflows, find_dataflows, kept_of
-from sat_hdl.compiler.memory_port import MemoryPort
-from sat_hdl.compiler.networks.table import Gemm
+from sat_hdl.compiler.memory_port import MemoryPort, default_port
+from sat_hdl.compiler.networks import NETWORKS
+from sat_hdl.compiler.networks.table import Gemm, Weighted
 from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config, ConfigError, preset
 
@@ -74,6 +75,26 @@ def test_exhaustive_search(port):
         found = plan(SMALL, port, gemm, OS, PRUNING[:1])
         assert fits(SMALL, OS[0], gemm, found.blocks)
         assert best <= found.cycles <= 1.02 * best, gemm
+
+
+def test_random_cuts_of_real_layers():
+    """No cut drawn at random is more than 2 % better, on the paper's array and memory."""
+    rng = random.Random(SEED)
+    config = preset("paper-32x32")
+    port = default_port(config, 200)
+    weighted = [layer for table in NETWORKS.values() for layer in table.layers if isinstance(layer, Weighted)]
+    for layer in [weighted[0], *rng.sample(weighted, 7)]:
+        gemm = rng.choice([gemm for stage in ("ff", "bp", "wu") for gemm in layer.products(stage, 8, (2, 8))])
+        found = plan(config, port, gemm, OS, PRUNING[:1])
+        moment = None if gemm.keep is None else PRUNING[0]
+        for _ in range(300):
+            size = [min(length, config.cols * rng.randint(1, 32)) for length in (gemm.m, gemm.k, gemm.n)]
+            block = Blocks(*size, rng.random() < 0.5)
+            if fits(config, OS[0], gemm, block):
+                assert found.cycles <= 1.02 * cost(config, port, gemm, OS[0], block, moment).cycles, (
+                    gemm,
+                    block,
+                )
 
 
 def timed(config, port, gemm, dataflow, blocks_, moment):
