@@ -6,9 +6,10 @@ A product is one of A, m × k, by B, k × n. Buffers hold two of everything; a b
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sat_hdl.compiler.cycles import product_cycles
+from sat_hdl.compiler.cycles import product_cycles, stationary_cycles
 from sat_hdl.compiler.networks.table import Gemm
 from sat_hdl.compiler.product import Product, kept_length
+from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config, ConfigError
 
 __all__ = ["DATAFLOWS", "JOB_CYCLES", "Dataflow", "device_dataflows", "find_dataflows", "kept_of"]
@@ -78,7 +79,7 @@ def _cycles(
     if name == "ws":
         full, rest = divmod(k, config.rows)
         return sum(
-            count * (_stationary_cycles(config, m, length, n) + JOB_CYCLES)
+            count * (stationary_cycles(_stationary(config, m, length, n)) + JOB_CYCLES)
             for count, length in ((full, config.rows), (1, rest))
             if count and length
         )
@@ -102,18 +103,10 @@ def _folded(
     return max(cycles, cycles * edge // turn) if fold > 1 else cycles
 
 
-def _stationary_cycles(config: Config, m: int, rows: int, n: int) -> int:
-    """Of a job with a weight, or up to 8 slots of them, in each element of ``rows`` rows of the array.
-
-    Each element works on U = 8 / slots rows of A in a turn of 8 cycles; a row of the array is two turns behind
-    the one above; results pass the array's edge at the end.
-    """
-    span = config.least_span
-    slots = _up(n, config.cols)
-    samples = span >> (slots - 1).bit_length()
-    turns = _up(m, samples) + 2 * rows - 1
-    last = ((m - 1) % samples) * (span // samples) + slots - 1
-    return (turns - 1) * span + last + 1 + 15 + 2 + config.rows + config.cols
+def _stationary(config: Config, m: int, rows: int, n: int) -> StationaryJob:
+    """A job with a weight, or up to 8 slots of them, in each element of ``rows`` rows of the array."""
+    slots = (_up(n, config.cols) - 1).bit_length()
+    return StationaryJob(config=config, m=m, k=rows, n=n, keep=1, group=1, slots=slots)
 
 
 #: By name.
@@ -132,7 +125,7 @@ def device_dataflows(config: Config) -> tuple[Dataflow, ...]:
     """Those that a device of ``config`` has. Transposed products are those of the host's (``sat-hdl train``); for
     compiled steps they need but stores in another order."""
     names = ["os", "os-t"]
-    if getattr(config, "weight_stationary", False):
+    if config.weight_stationary:
         names.append("ws")
     return tuple(DATAFLOWS[name] for name in names)
 
