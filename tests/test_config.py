@@ -21,6 +21,7 @@ LEGAL = {
     "north_depth": [64, 65536],
     "result_depth": [64, 65536],
     "vector_lanes": [1, 2, 4, 8, 16],
+    "weight_stationary": [False, True],
 }
 ILLEGAL = {
     "rows": [0, -1, 33, 2.0, "8", True, None],
@@ -35,7 +36,12 @@ ILLEGAL = {
     "north_depth": [0, 32, 4095],
     "result_depth": [0, 32, 1.5],
     "vector_lanes": [0, 3, 32],
+    "weight_stationary": [0, 1, "true", None],
 }
+
+
+def toml(field, value) -> str:
+    return f"{field} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n"
 
 
 def test_every_field_is_tried():
@@ -65,7 +71,7 @@ def test_legal_values(field, value, tmp_path):
     config = Config(**{field: value})
     assert getattr(config, field) == value
     path = tmp_path / "c.toml"
-    path.write_text(f"{field} = {value!r}\n")
+    path.write_text(toml(field, value))
     assert load(path) == config
 
 
@@ -110,7 +116,7 @@ def test_which_sparsities_run():
 def test_a_file_of_every_key(tmp_path):
     path = tmp_path / "c.toml"
     config = Config(rows=3, cols=5, max_m=4, interleave=9, operand_format="bf16", sore_lanes=2, target="ecp5")
-    path.write_text("".join(f"{key} = {value!r}\n" for key, value in msgspec.structs.asdict(config).items()))
+    path.write_text("".join(toml(key, value) for key, value in msgspec.structs.asdict(config).items()))
     assert load(path) == load(str(path)) == config
 
 
