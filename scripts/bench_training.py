@@ -13,7 +13,7 @@ import numpy as np
 __all__ = ["accuracy_table", "training_table"]
 
 #: Trained wholly on the device: model, method, epochs.
-RUNS = [("mlp", "bdwp", 5)]
+RUNS = [("mlp", "bdwp", 5), ("cnn", "bdwp", 4), ("resnet", "bdwp", 3)]
 METHODS = ("dense", "bdwp")
 SEEDS = 3
 
