@@ -17,17 +17,9 @@ from sat_hdl.sim.build import BuildError, ToolError
 
 
 @pytest.fixture
-def run(capsys):
+def run(sat_hdl):
     """run(*words) → (exit status, stdout, stderr)."""
-
-    def call(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return stop.value.code, out, err
-
-    return call
+    return sat_hdl
 
 
 @pytest.mark.parametrize("words", [["--help"], [], *([name, "--help"] for name in COMMANDS)])

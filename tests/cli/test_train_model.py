@@ -1,12 +1,12 @@
 """`sat-hdl train --model`: whole steps on the device, and every way to use it wrongly."""
 
+import functools
 import json
 
 import msgspec
 import numpy as np
 import pytest
 
-from sat_hdl import cli
 from sat_hdl.compiler.graph import build
 from sat_hdl.compiler.models import load_model
 from sat_hdl.config import ConfigError
@@ -15,56 +15,21 @@ from sat_hdl.sim.golden.network_train import NetworkConfig
 
 from ..device import CONFIG
 
-MODEL = """input = [4, 4, 1]
-
-[[layers]]
-kind = "conv2d"
-out = 8
-kernel = 3
-padding = 1
-
-[[layers]]
-kind = "relu"
-
-[[layers]]
-kind = "maxpool"
-kernel = 2
-
-[[layers]]
-kind = "flatten"
-
-[[layers]]
-kind = "linear"
-out = 3
-"""
-
 
 @pytest.fixture
-def run(capsys):
-    """run(*words) → (exit status, stdout, stderr)."""
-
-    def call(*words):
-        with pytest.raises(SystemExit) as stop:
-            cli.main(["train", *(str(word) for word in words)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return stop.value.code, out, err
-
-    return call
+def run(sat_hdl):
+    """run(*words) → (exit status, stdout, stderr) of `sat-hdl train`."""
+    return functools.partial(sat_hdl, "train")
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """A model, a small data set for it that can be learnt, and the tests' hardware."""
-    folder = tmp_path_factory.mktemp("files")
+def files(small):
+    """A model and the tests' hardware, and a small data set for them that can be learnt."""
     rng = np.random.default_rng(0)
     y = np.arange(60) % 3
     x = rng.standard_normal((60, 16)) + 3 * np.eye(3, 16)[y]
-    np.savez(folder / "data.npz", x=x.astype(np.float32), y=y)
-    (folder / "net.toml").write_text(MODEL)
-    config = "".join(f"{k} = {json.dumps(v)}\n" for k, v in msgspec.to_builtins(CONFIG).items())
-    (folder / "hardware.toml").write_text(config)
-    return folder
+    np.savez(small / "data.npz", x=x.astype(np.float32), y=y)
+    return small
 
 
 def words(files, *more):
