@@ -89,6 +89,21 @@ def tiles_of(config: Config, m: int, n: int) -> list[Tile]:
     ]
 
 
+def walked(part: Part, count: int, rng: random.Random, stall: float) -> list[int]:
+    """The first ``count`` words of the stream ``tiles`` that ``part`` has begun, and one more if it wrongly comes."""
+    words, idle = [], 0
+    while len(words) <= count and idle < 60:
+        ready = rng.random() >= stall
+        part.set(tiles__ready=ready)
+        if part.get("tiles__valid") and ready:
+            words.append(part.get("tiles__payload"))
+            idle = -1
+        idle += ready
+        part.step()
+    part.set(tiles__ready=0)
+    return words
+
+
 def entry_of(config: Config, slot: int, parity: int) -> int:
     """Where slot ``slot`` of a tile in bank ``parity`` keeps its sum."""
     return slot ^ parity << (config.entry_bits - 1)

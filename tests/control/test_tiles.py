@@ -9,7 +9,7 @@ from sat_hdl.control.tiles import TileWalk
 from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.fast import Simulation
 
-from .stepping import Part, tiles_of
+from .stepping import Part, tiles_of, walked
 
 CONFIGS = {
     "r1c1": Config(rows=1, cols=1),
@@ -29,17 +29,7 @@ def simulation():
 def walk(part: Part, m: int, n: int, count: int, rng: random.Random, stall: float) -> list[int]:
     """The first ``count`` tiles of a walk, and one more if it wrongly comes."""
     part.start(m=m, n=n)
-    tiles, idle = [], 0
-    while len(tiles) <= count and idle < 60:
-        ready = rng.random() >= stall
-        part.set(tiles__ready=ready)
-        if part.get("tiles__valid") and ready:
-            tiles.append(part.get("tiles__payload"))
-            idle = -1
-        idle += ready
-        part.step()
-    part.set(tiles__ready=0)
-    return tiles
+    return walked(part, count, rng, stall)
 
 
 @pytest.mark.parametrize("stall", [0, 0.5])

@@ -11,7 +11,7 @@ from sat_hdl.control.turns import TurnWalk
 from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.fast import Simulation
 
-from .stepping import Part, bits, turns_of
+from .stepping import Part, bits, turns_of, walked
 
 CONFIGS = {
     "r1c1": Config(rows=1, cols=1),
@@ -44,16 +44,7 @@ def test_every_small_shape(simulation, name, stall):
                 for turn in turns_of(config, m, k, n, keep=keep, group=group, slots=slots)
             ]
             part.start(m=m, k=k, n=n, keep=keep, group=group, slots=slots)
-            got, idle = [], 0
-            while len(got) <= len(want) and idle < 30:
-                ready = rng.random() >= stall
-                part.set(tiles__ready=ready)
-                if part.get("tiles__valid") and ready:
-                    got.append(part.get("tiles__payload"))
-                    idle = -1
-                idle += ready
-                part.step()
-            part.set(tiles__ready=0)
+            got = walked(part, len(want), rng, stall)
             # What comes in a turn that brings nothing does not matter.
             mask = ~bits(layout, row=2**config.row_bits - 1, keeps=2**config.count_bits - 1)
             assert len(got) == len(want), (m, k, n, keep, group, slots)
