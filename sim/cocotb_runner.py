@@ -4,6 +4,7 @@ cocotb is needed here and in benches only (the extra ``test``).
 """
 
 import importlib.metadata
+import os
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.lib import wiring
+from cocotb_tools import config as cocotb_config
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Verilator
 
@@ -88,6 +90,10 @@ def run_bench(
     folder = _build(text, name)
     module = str(bench)
     environment = {key: str(value) for key, value in (parameters or {}).items()}
+    # cocotb links the simulator with the path of its own libraries in the environment that built it; the
+    # cache outlives that one.
+    libraries = [str(cocotb_config.libs_dir), os.environ.get("LD_LIBRARY_PATH", "")]
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
     with tempfile.TemporaryDirectory() as scratch:
         runner = _Verilator()
         log = Path(scratch) / "log"

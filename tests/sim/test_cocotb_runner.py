@@ -7,7 +7,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
+from cocotb_tools import config as cocotb_config
 
+from sat_hdl.sim.build import cache_dir
 from sat_hdl.sim.cocotb_runner import run_bench
 from sat_hdl.sim.run import SimulationError
 from sat_hdl.sim.verilog import emit
@@ -55,6 +57,17 @@ class StreamFifo(wiring.Component):
 
 def run(fault: Fault, seed: int, **options):
     run_bench(StreamFifo(), "fifo", BENCH, parameters={"SEED": seed, "FAULT": fault.value}, **options)
+
+
+def test_a_simulator_outlives_the_environment_that_built_it(tmp_path, monkeypatch):
+    """The cache is shared by environments; the first one's libraries may be gone."""
+    monkeypatch.setenv("SAT_HDL_CACHE", str(tmp_path))
+    run(Fault.NONE, 7)
+    (simulator,) = cache_dir().glob("cocotb-*/fifo")
+    program, path = simulator.read_bytes(), str(cocotb_config.libs_dir).encode()
+    assert path in program
+    simulator.write_bytes(program.replace(path, b"/gone".ljust(len(path), b"x")))
+    run(Fault.NONE, 7)
 
 
 def test_a_bench_passes(seed=7):
