@@ -11,6 +11,9 @@ from sat_hdl.stce.tokens import exchange_layout, weight_layout, west_token
 
 __all__ = ["Uspe"]
 
+#: Yosys' ``ram_style``, which other tools know too, and no logic for what a word that is being written reads as.
+_BLOCK_RAM = {"ram_style": "block", "no_rw_check": 1}
+
 
 class Uspe(wiring.Component):
     """Unified sparse processing element: one kept weight a cycle, dense or N:M alike.
@@ -33,8 +36,10 @@ class Uspe(wiring.Component):
     the sum of the element above for the next turn of the same entry, and takes the one of this turn. So a chain
     runs down a column, in the same order as in a single element.
 
-    All memories are written in one place and read by address without a clock, which every FPGA family
-    has as LUT RAM: 16 deep costs what 2 deep costs.
+    All memories are written in one place. Those of the loop are read by address without a clock, which every FPGA
+    family has as LUT RAM: 16 deep costs what 2 deep costs. Initial accumulators can be asked for two cycles ahead, so
+    they lie in a block RAM: on an ECP5 eight blocks of LUT RAM an element less, 48 of its LUTs with the writing
+    ports' slices, of which a large array has none to spare.
 
     Arguments
     ---------
@@ -109,19 +114,23 @@ class Uspe(wiring.Component):
         # --- accumulators -----------------------------------------------------------------------------
         depth = 1 << len(north.entry)
         m.submodules.sums = sums = Memory(shape=32, depth=depth, init=[])
-        m.submodules.initial = initial = Memory(shape=32, depth=depth, init=[])
+        # Never read for use in the cycle in which it is written: see above.
+        m.submodules.initial = initial = Memory(shape=32, depth=depth, init=[], attrs=_BLOCK_RAM)
         sum_write, sum_read, result = (
             sums.write_port(),
             sums.read_port(domain="comb"),
             sums.read_port(domain="comb"),
         )
-        initial_write, initial_read = initial.write_port(), initial.read_port(domain="comb")
-        start = self._delayed(m, north, mac.acc_delay, "start")
+        initial_write, initial_read = initial.write_port(), initial.read_port()
+        initial_word = Signal(32, reset_less=True)
+        ahead = self._delayed(m, north, mac.acc_delay - 2, "ahead")
+        start = self._delayed(m, ahead, 2, "start")
         m.d.comb += [
             sum_read.addr.eq(start.entry),
-            initial_read.addr.eq(start.entry),
-            mac.acc.eq(Mux(start.first, Mux(start.accumulate, initial_read.data, 0), sum_read.data)),
+            initial_read.addr.eq(ahead.entry),
+            mac.acc.eq(Mux(start.first, Mux(start.accumulate, initial_word, 0), sum_read.data)),
         ]
+        m.d.sync += initial_word.eq(initial_read.data)
         end = self._delayed(m, start, mac.loop_latency, "end")
         m.d.comb += [
             sum_write.addr.eq(end.entry),
