@@ -10,6 +10,7 @@ from sat_hdl.compiler.formats import Copy
 from sat_hdl.compiler.lower import Step
 from sat_hdl.compiler.memory_plan import Tensor
 from sat_hdl.compiler.vectors import scalar_parameters
+from sat_hdl.config import Config, ConfigError
 from sat_hdl.control.csr import COUNTERS, address_of
 from sat_hdl.control.isa import UNITS, disassemble
 from sat_hdl.layouts import ErrorCode
@@ -24,6 +25,16 @@ _BUSY, _DONE, _FAILED, _OVERFLOW = 1, 2, 4, 8
 class Transport(Protocol):
     """What connects a host to a device: the simulator, or a board."""
 
+    @property
+    def config(self) -> Config:
+        """What the device was built with."""
+        ...
+
+    @property
+    def memory_size(self) -> int:
+        """Bytes of its memory, from address 0."""
+        ...
+
     def read(self, address: int, size: int) -> np.ndarray:
         """``size`` bytes of memory, uint8."""
         ...
@@ -35,6 +46,15 @@ class Transport(Protocol):
     def csr_read(self, address: int) -> int: ...
 
     def csr_write(self, address: int, value: int): ...
+
+    def csr_reads(self, addresses: Sequence[int]) -> list[int]:
+        """Registers, read in this order."""
+        return [self.csr_read(address) for address in addresses]
+
+    def csr_writes(self, values: Sequence[tuple[int, int]]):
+        """Writes registers, (address, value), in this order and once each."""
+        for address, value in values:
+            self.csr_write(address, value)
 
     def wait(self, limit: int):
         """Returns when the device interrupts. Raises TimeoutError if it has not within ``limit`` of its cycles."""
@@ -117,7 +137,16 @@ class Accelerator:
         ---------
         keep_parameters: weights, momentum and copies stay as the last step's program left them. It must have been of
             the same network, of whatever batch.
+
+        Raises
+        ------
+        ConfigError: the device has too little memory.
         """
+        if step.size > self._transport.memory_size:
+            raise ConfigError(
+                f"This step needs {step.size:,} bytes of memory; the device has {self._transport.memory_size:,}. Take a "
+                "smaller batch or model."
+            )
         self._step = step
         start = step.parameters_end if keep_parameters else 0
         self.write_bytes(start, np.zeros(step.size - start, np.uint8))
@@ -199,23 +228,27 @@ class Accelerator:
         ------
         DeviceError: the program failed; the text says why and at which instruction. :meth:`reset` before the next.
         """
-        for i, value in enumerate(parameters):
-            self._write(f"PARAM{i}", value)
-        self._write("PROGRAM", program)
-        self._write("LIMIT", min(self._limit, 0xFFFFFFFF))
-        self._write("CONTROL", _CLEAR)
-        self._write("INTERRUPT", 1)
-        self._write("CONTROL", _START)
+        self._transport.csr_writes(
+            [
+                *((address_of(f"PARAM{i}"), value) for i, value in enumerate(parameters)),
+                (address_of("PROGRAM"), program),
+                (address_of("LIMIT"), min(self._limit, 0xFFFFFFFF)),
+                (address_of("INTERRUPT"), 1),
+                (address_of("CONTROL"), _CLEAR),
+                (address_of("CONTROL"), _START),
+            ]
+        )
         try:
             self._transport.wait(self._limit + 100_000)
         except TimeoutError as error:
             raise DeviceError(f"The device did not end its program: {error}") from None
         status = self._read("STATUS")
         self._write("CONTROL", _CLEAR)
-        values = {
-            name: self._read(f"{name.upper()}_LOW") | self._read(f"{name.upper()}_HIGH") << 32
-            for name, _ in COUNTERS
-        }
+        halves = self._transport.csr_reads(
+            [address_of(f"{name.upper()}_{half}") for name, _ in COUNTERS for half in ("LOW", "HIGH")]
+        )
+        pairs = zip(halves[::2], halves[1::2])
+        values = {name: low | high << 32 for (name, _), (low, high) in zip(COUNTERS, pairs)}
         counters = Counters(values, bool(status & _OVERFLOW))
         if status & _FAILED or not status & _DONE:
             fault = self._fault()

@@ -43,6 +43,7 @@ class SatTop(wiring.Component):
     ---------
     config: everything; rows and cols are powers of two.
     trace: whether there is a port that tells what every unit does, for profiles; it changes nothing else.
+    lights: whether there are ports that tell how the program fares.
 
     Members
     -------
@@ -51,10 +52,11 @@ class SatTop(wiring.Component):
     irq: Out(1). A program has ended, and interrupts are on.
     trace: with ``trace`` alone: of each unit by name Out(unit_trace_layout); program: Out(1), one is running;
         array_busy: Out(32), cycles in which the array took a weight, of the product that ended last.
+    running, failed: Out(1), with ``lights`` alone. A program runs; the last one has failed.
     """
 
-    def __init__(self, config: Config, *, trace: bool = False):
-        self._config, self._trace = config, trace
+    def __init__(self, config: Config, *, trace: bool = False, lights: bool = False):
+        self._config, self._trace, self._lights = config, trace, lights
         self._datapath = Datapath(config)
         ports = {
             "m_axi": Out(Axi4Signature(data_bits=config.memory_bits, id_bits=_ID_BITS)),
@@ -64,6 +66,8 @@ class SatTop(wiring.Component):
         if trace:
             units = {name: Out(unit_trace_layout()) for name in UNITS}
             ports["trace"] = Out(wiring.Signature({**units, "program": Out(1), "array_busy": Out(32)}))
+        if lights:
+            ports |= {"running": Out(1), "failed": Out(1)}
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -191,6 +195,8 @@ class SatTop(wiring.Component):
         self._count(m, csr, frontend, queues, units, compute, overflow)
         if self._trace:
             self._watch(m, frontend, queues, units)
+        if self._lights:
+            m.d.comb += [self.running.eq(frontend.busy), self.failed.eq(frontend.failed)]
         return m
 
     def _watch(self, m: Module, frontend: Frontend, queues: dict[str, UnitQueue], units):

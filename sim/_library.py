@@ -15,6 +15,7 @@ __all__ = [
     "VIOLATIONS",
     "Access",
     "Counters",
+    "Exchange",
     "MemoryConfig",
     "Port",
     "Range",
@@ -121,6 +122,18 @@ class Counters(ctypes.Structure):
     )  # fmt: skip
 
 
+class Exchange(ctypes.Structure):
+    _fields_ = (
+        ("data", c_char_p),
+        ("count", c_uint64),
+        ("limit", c_uint64),
+        ("quiet", c_uint64),
+        ("cycles", c_uint64),
+        ("given", c_void_p),
+        ("given_count", c_uint64),
+    )
+
+
 class Access(ctypes.Structure):
     _fields_ = (
         ("address", c_uint64),
@@ -167,6 +180,8 @@ _PROTOTYPES = {
     "sim_system_reset": (None, [c_void_p]),
     "sim_system_run": (c_uint32, [c_void_p, POINTER(Wait)]),
     "sim_system_access": (c_uint32, [c_void_p, POINTER(Access)]),
+    "sim_system_bytes": (None, [c_void_p, POINTER(c_int32), c_uint32]),
+    "sim_system_exchange": (c_uint32, [c_void_p, POINTER(Exchange)]),
     "sim_system_poll": (c_uint32, [c_void_p, POINTER(Access), POINTER(Wait)]),
     "sim_system_cycle": (c_uint64, [c_void_p]),
     "sim_system_violation": (c_char_p, [c_void_p]),

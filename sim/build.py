@@ -52,7 +52,7 @@ _RUNTIME = """#include <cstdio>
 _HARNESS, _SYSTEM = Path(__file__).with_name("harness.cpp"), Path(__file__).with_name("system.cpp")
 _HEADERS = tuple(
     Path(__file__).with_name(f"{name}.hpp")
-    for name in ("design", "axi", "burst", "memory", "csr", "recorder")
+    for name in ("design", "axi", "burst", "bytes", "memory", "csr", "recorder")
 )
 _DEBIAN = {"g++": "g++", "make": "make", "perl": "perl"}
 

@@ -13,6 +13,7 @@ from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config
 from sat_hdl.control.csr import address_of
 from sat_hdl.control.isa import SEMAPHORES, UNITS, Instruction, Op, RunFlag, decode
+from sat_hdl.driver import Transport
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor, StreamError
 from sat_hdl.sim.emulated_vectors import EmulatedVectors
 from sat_hdl.sim.golden.convert import narrow
@@ -239,12 +240,21 @@ def _get(buffer: np.ndarray, start: int, count: int) -> np.ndarray:
     return buffer[start : start + count]
 
 
-class EmulatedTransport:
+class EmulatedTransport(Transport):
     """An :class:`Emulator` as a transport of :class:`~sat_hdl.driver.Accelerator`. Its counters are 0."""
 
     def __init__(self, config: Config, size: int):
         self.emulator = Emulator(config, size)
+        self._config = config
         self._registers: dict[int, int] = {}
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    @property
+    def memory_size(self) -> int:
+        return len(self.emulator.memory)
 
     def read(self, address: int, size: int) -> np.ndarray:
         return self.emulator.memory[address : address + size].copy()

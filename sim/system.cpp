@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "bytes.hpp"
 #include "csr.hpp"
 #include "design.hpp"
 #include "memory.hpp"
@@ -18,12 +19,22 @@ struct Wait {
     int32_t port;            // -1: no condition
 };
 
+// What one call does with bytes: it ends after `limit` cycles, or when nothing was on the way for `quiet` of them.
+struct Exchange {
+    const uint8_t* in;
+    uint64_t in_count, limit, quiet, cycles;
+    const uint8_t* out;
+    uint64_t out_count;
+};
+
 struct System {
     Design& design;
     uint64_t cycle = 0;
     std::string memory_prefix, csr_prefix, text;
     std::unique_ptr<axi::Memory> memory;
     std::unique_ptr<axi::Csr> csr;
+    std::unique_ptr<Bytes> bytes;
+    std::vector<uint8_t> given;  // bytes of the last exchange
     Recorder recorder;
 
     explicit System(Design& design) : design(design) {}
@@ -33,9 +44,11 @@ struct System {
     void tick(Look look) {
         if (memory) memory->drive();
         if (csr) csr->drive();
+        if (bytes) bytes->drive();
         design.settle();
         if (memory) memory->watch();
         if (csr) csr->watch();
+        if (bytes) bytes->watch();
         recorder.watch(cycle);
         look();
         design.rise();
@@ -60,6 +73,23 @@ struct System {
             if (met) return kDone;
         }
         return kLimit;
+    }
+
+    Status exchange(Exchange& exchange) {
+        bytes->to_design.insert(bytes->to_design.end(), exchange.in, exchange.in + exchange.in_count);
+        if (exchange.in_count) bytes->quiet = 0;
+        Status ended = kLimit;
+        for (exchange.cycles = 0; exchange.cycles < exchange.limit && ended == kLimit;) {
+            tick();
+            ++exchange.cycles;
+            if (const Status now = status(); now != kDone) ended = now;
+            else if (bytes->quiet >= exchange.quiet) ended = kDone;
+        }
+        given.swap(bytes->from_design);
+        bytes->from_design.clear();
+        exchange.out = given.data();
+        exchange.out_count = given.size();
+        return ended;
     }
 
     Status access(axi::Access& access) {
@@ -110,6 +140,15 @@ API void sim_system_reset(System* system) {
     system->cycle = 0;
     if (system->memory) system->memory->reset();
     if (system->csr) system->csr->reset();
+    if (system->bytes) system->bytes->reset();
+}
+// Bytes go to and come from the ports that `numbers` names; `divisor`: cycles a bit of a serial port, 0 of streams.
+API void sim_system_bytes(System* system, const int32_t* numbers, uint32_t divisor) {
+    system->bytes = std::make_unique<Bytes>(system->design, numbers, divisor);
+}
+API uint32_t sim_system_exchange(System* system, Exchange* exchange) {
+    system->design.enter();
+    return system->exchange(*exchange);
 }
 API uint32_t sim_system_run(System* system, Wait* wait) {
     system->design.enter();

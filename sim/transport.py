@@ -3,6 +3,7 @@
 import numpy as np
 
 from sat_hdl.config import Config
+from sat_hdl.driver import Transport
 from sat_hdl.sim.kept import kept_verilog
 from sat_hdl.sim.memory import MemoryConfig, SimulationTimeout, System
 from sat_hdl.system import SatTop
@@ -10,7 +11,7 @@ from sat_hdl.system import SatTop
 __all__ = ["SimTransport"]
 
 
-class SimTransport:
+class SimTransport(Transport):
     """A simulated SatTop and its memory.
 
     Arguments
@@ -34,6 +35,15 @@ class SimTransport:
             what = "SatTop with trace" if trace else "SatTop"
             design = kept_verilog(lambda: SatTop(config, trace=trace), what, config)
         self.system = System(design, memory=memory)
+        self._config = config
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    @property
+    def memory_size(self) -> int:
+        return len(self.system.memory)
 
     def read(self, address: int, size: int) -> np.ndarray:
         self._check(address, size)

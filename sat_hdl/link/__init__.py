@@ -1,0 +1,1 @@
+"""The link between a host and a device: frames over a byte stream, such as a serial port."""

@@ -1,0 +1,117 @@
+"""A memory in block RAM behind AXI4, for boards that have no other."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In
+
+from sat_hdl.memory.axi import Axi4Signature, Response
+from sat_hdl.memory.banks import Banks
+from sat_hdl.memory.read_pipe import ReadPipe
+from sat_hdl.memory.split import check_widths
+
+__all__ = ["AxiRam"]
+
+
+class AxiRam(wiring.Component):
+    """A subordinate with ``size`` bytes from address 0 on.
+
+    A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 4 cycles after its address
+    was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what is
+    written there is dropped, what is read there is of no meaning. A read and a write at once of the same bytes, which
+    AXI leaves open, gives what is written.
+
+    Arguments
+    ---------
+    size: bytes, a power of two of at least two beats. data_bits: 16 to 512, a power of two. id_bits: of identifiers.
+
+    Members
+    -------
+    s_axi: In(Axi4Signature).
+    """
+
+    latency = 4
+
+    def __init__(self, *, size: int, data_bits: int, id_bits: int):
+        check_widths(data_bits, 2)
+        least = 2 * data_bits // 8
+        if not isinstance(size, int) or size < least or size.bit_count() != 1 or size >= 1 << 32:
+            raise ValueError(f"size must be a power of two from {least} to 2^31 bytes, not {size!r}")
+        self._size, self._data_bits = size, data_bits
+        super().__init__({"s_axi": In(Axi4Signature(data_bits=data_bits, id_bits=id_bits))})
+
+    def elaborate(self, platform):
+        m = Module()
+        axi = self.s_axi
+        beat = self._data_bits // 8
+        shift, top = (beat - 1).bit_length(), (self._size - 1).bit_length()
+        m.submodules.banks = banks = Banks(parts=beat, width=8, depth=self._size // beat)
+
+        # --- writes -----------------------------------------------------------------------------------------
+        at, writing, error = Signal(32), Signal(), Signal()
+        outside, takes, ends = Signal(), Signal(), Signal()
+        m.d.comb += [
+            outside.eq(at[top:].any()),
+            axi.wready.eq(writing & (~axi.wlast | ~axi.bvalid | axi.bready)),
+            takes.eq(axi.wvalid & axi.wready),
+            ends.eq(takes & axi.wlast),
+            axi.awready.eq(~writing | ends),
+            banks.write_address.eq(at[shift:top]),
+            banks.write_data.eq(axi.wdata),
+            banks.write_enable.eq(Mux(takes & ~outside, axi.wstrb, 0)),
+        ]
+        with m.If(axi.bready):
+            m.d.sync += axi.bvalid.eq(0)
+        identifier = Signal.like(axi.awid)
+        with m.If(takes):
+            m.d.sync += [at.eq(at + beat), error.eq(error | outside)]
+        with m.If(ends):
+            m.d.sync += [
+                writing.eq(0),
+                axi.bvalid.eq(1),
+                axi.bid.eq(identifier),
+                axi.bresp.eq(Mux(error | outside, Response.SLVERR, Response.OKAY)),
+            ]
+        with m.If(axi.awvalid & axi.awready):
+            m.d.sync += [at.eq(axi.awaddr), identifier.eq(axi.awid), writing.eq(1), error.eq(0)]
+
+        # --- reads ------------------------------------------------------------------------------------------
+        m.submodules.pipe = pipe = ReadPipe(
+            address_shape=len(banks.read_address), data_shape=banks.read_data.shape(), latency=Banks.latency
+        )
+        meta = data.StructLayout({"id": len(axi.arid), "last": 1, "error": 1})
+        m.submodules.meta = about = SyncFIFO(width=meta.size, depth=ReadPipe.depth)
+        source, left, reading = Signal(32), Signal(8), Signal()
+        issued, last = Signal(), Signal()
+        asked, given = Signal(meta), data.View(meta, about.r_data)
+        reader = Signal.like(axi.arid)
+        clash = takes & (source[shift:top] == at[shift:top])
+        m.d.comb += [
+            pipe.addresses.valid.eq(reading & ~clash),
+            pipe.addresses.payload.eq(source[shift:top]),
+            issued.eq(pipe.addresses.valid & pipe.addresses.ready),
+            last.eq(left == 0),
+            axi.arready.eq(~reading | (issued & last)),
+            banks.read_address.eq(pipe.address),
+            banks.read_enable.eq(1),
+            pipe.data.eq(banks.read_data),
+            asked.id.eq(reader),
+            asked.last.eq(last),
+            asked.error.eq(source[top:].any()),
+            about.w_en.eq(issued),
+            about.w_data.eq(asked),
+            about.r_en.eq(axi.rvalid & axi.rready),
+            pipe.out.ready.eq(axi.rready),
+            axi.rvalid.eq(pipe.out.valid),
+            axi.rdata.eq(pipe.out.payload.as_value()),
+            axi.rid.eq(given.id),
+            axi.rlast.eq(given.last),
+            axi.rresp.eq(Mux(given.error, Response.SLVERR, Response.OKAY)),
+        ]
+        with m.If(issued):
+            m.d.sync += [source.eq(source + beat), left.eq(left - 1)]
+            with m.If(last):
+                m.d.sync += reading.eq(0)
+        with m.If(axi.arvalid & axi.arready):
+            m.d.sync += [source.eq(axi.araddr), left.eq(axi.arlen), reader.eq(axi.arid), reading.eq(1)]
+        return m
