@@ -100,6 +100,7 @@ class SdramEngine(wiring.Component):
                 f"clock_mhz must be so fast that the {self.interval} cycles from refresh to refresh exceed the "
                 f"{self.delay} of a transfer, not {clock_mhz!r}"
             )
+        self.upkeep = SdramUpkeep(cycles=self._cycles, interval=self.interval)
         super().__init__(
             {
                 "accesses": In(stream.Signature(access_layout(chip=chip, data_bits=data_bits))),
@@ -125,10 +126,10 @@ class SdramEngine(wiring.Component):
 
     @property
     def delay(self) -> int:
-        """Cycles from the moment when a refresh is due to REFRESH, at most: the longest access after a turn, and
-        closing the rows."""
-        transfer = self._turn + PIECE_BEATS * self._words
-        return transfer + max(self._cycles.ras, self._recovery) + self._cycles.rp + 4
+        """Cycles from the moment when a refresh is due to REFRESH, at most: an access that was handed over the cycle
+        before, its WRITEs after a turn, and closing the rows."""
+        transfer = self._turn - 2 + (PIECE_BEATS - 1) * self._words + self._recovery
+        return max(transfer, self._cycles.ras) + self._cycles.rp
 
     @property
     def interval(self) -> int:
@@ -259,7 +260,7 @@ class SdramEngine(wiring.Component):
         with m.If(precharges_all):
             m.d.sync += is_open.eq(0)
 
-        m.submodules.upkeep = upkeep = SdramUpkeep(cycles=cycles, interval=self.interval)
+        m.submodules.upkeep = upkeep = self.upkeep
         m.d.comb += [
             upkeep.may_close.eq(~active & none_holds),
             upkeep.may_go_on.eq(none_opens),

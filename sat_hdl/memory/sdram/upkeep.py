@@ -29,7 +29,7 @@ class SdramUpkeep(wiring.Component):
     """
 
     def __init__(self, *, cycles: ChipCycles, interval: int):
-        self._start, self._interval = cycles.start, interval
+        self._start, self._interval = max(2, cycles.start), interval
         super().__init__(
             {
                 "idle": In(1),
