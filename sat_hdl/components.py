@@ -54,6 +54,14 @@ def _memory_port(config: Config) -> Mapping[str, Any]:
     return {"clients": 4, "data_bits": config.memory_bits}
 
 
+def _sdram(config: Config) -> Mapping[str, Any]:
+    if config.memory_bits not in (32, 64, 128):
+        raise ConfigError(
+            f"The SDRAM controller has a port of 32, 64 or 128 bits; `memory_bits` is {config.memory_bits}."
+        )
+    return {"data_bits": config.memory_bits}
+
+
 #: name → how it is built.
 COMPONENTS: dict[str, _Entry] = {
     "top": _Entry(module="sat_hdl.top", cls="SatCore", arguments=_whole),
@@ -94,6 +102,7 @@ COMPONENTS: dict[str, _Entry] = {
     "affine-writer": _Entry(module="sat_hdl.memory.writer", cls="AffineWriter", arguments=_stream),
     "read-port": _Entry(module="sat_hdl.memory.read_port", cls="ReadPort", arguments=_memory_port),
     "write-port": _Entry(module="sat_hdl.memory.write_port", cls="WritePort", arguments=_memory_port),
+    "sdram": _Entry(module="sat_hdl.memory.sdram.controller", cls="AxiSdram", arguments=_sdram),
     "integer-multiply": _Entry(
         module="sat_hdl.arith.integer_multiply",
         cls="IntegerMultiply",

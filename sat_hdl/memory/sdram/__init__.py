@@ -1,0 +1,1 @@
+"""Single data rate SDRAM: a controller with an AXI4 port."""
