@@ -1,4 +1,4 @@
-"""A bitstream of a core on a board, with the best of several seeds."""
+"""A bitstream for a board, with the best of several seeds."""
 
 import tempfile
 import threading
@@ -11,7 +11,8 @@ import msgspec
 from amaranth.lib import wiring
 
 from sat_hdl.config import ConfigError
-from sat_hdl.fpga.board_top import CORE_MODULE, BoardTop
+from sat_hdl.fpga.board_system import BoardSystem
+from sat_hdl.fpga.board_top import DESIGN_MODULE, CoreTop, SystemTop
 from sat_hdl.fpga.boards import Board
 from sat_hdl.fpga.flow import (
     PLACERS,
@@ -60,7 +61,7 @@ class Bitstream:
 
 
 def build(
-    core: wiring.Component,
+    design: wiring.Component,
     board: Board,
     *,
     seeds: int = 2,
@@ -69,22 +70,29 @@ def build(
     placer: str = "heap",
     progress: Callable[[str], None] = lambda text: None,
 ) -> Bitstream:
-    """Builds ``core`` for ``board`` with each seed from 1 to ``seeds`` and keeps the fastest result.
+    """Builds ``design`` for ``board`` with each seed from 1 to ``seeds`` and keeps the fastest result.
 
-    ``clock_mhz`` is the array's clock, else the board's own choice. A result slower than it is returned
+    ``design``: a BoardSystem, or a component of streams alone. ``clock_mhz`` is its clock, else the board's own
+    choice (a BoardSystem's must be the one that it was made for). A result slower than it is returned
     all the same: see ``meets_clock``. Every seed's result is cached by content. ``placer``: of nextpnr.
     """
     if placer not in PLACERS:
         raise ConfigError(f"The placer must be one of {', '.join(PLACERS)}, not {placer!r}.")
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
-    top = BoardTop(board=board, core=core, clock_mhz=board.clock_mhz if clock_mhz is None else clock_mhz)
+    clock_mhz = board.clock_mhz if clock_mhz is None else clock_mhz
+    top = (
+        SystemTop(board=board, system=design, clock_mhz=clock_mhz)
+        if isinstance(design, BoardSystem)
+        else CoreTop(board=board, core=design, clock_mhz=clock_mhz)
+    )
     progress("generating")
-    files = {f"{CORE_MODULE}.v": emit(core, CORE_MODULE)}
+    files = {f"{DESIGN_MODULE}.v": emit(design, DESIGN_MODULE)}
     plan = board.platform().build(top, do_build=False, emit_src=False)
     files |= {name: str(plan.files[name]) for name in ("top.il", "top.lpf")}
-    read = f"read_rtlil top.il\nread_verilog {CORE_MODULE}.v"
-    script = synthesis_script(read, files[f"{CORE_MODULE}.v"], top="top")
+    read = f"read_rtlil top.il\nread_verilog {DESIGN_MODULE}.v"
+    whole = isinstance(design, BoardSystem)
+    script = synthesis_script(read, files[f"{DESIGN_MODULE}.v"], top="top", whole=whole)
     parts = [*files.values(), script, *board.target.options]
     parts += [tool_version(name) for name in ("yosys", "nextpnr-ecp5", "ecppack")]
 

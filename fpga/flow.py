@@ -41,11 +41,13 @@ _WHOLE_DELAY_PS = 8000
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """An ECP5 device: ``size`` in thousands of LUTs as in its name, speed grade, package."""
+    """An ECP5 device: ``size`` in thousands of LUTs as in its name, speed grade, package; ``variant``: "" or, of one
+    with fast serial ports, "um-" or "um5g-"."""
 
     size: str
     speed: str
     package: str = "CABGA381"
+    variant: str = ""
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ class Target:
     @property
     def options(self) -> list[str]:
         """nextpnr's options for it."""
-        return [f"--{self.size[:-1]}k", "--package", self.package, "--speed", self.speed]
+        return [f"--{self.variant}{self.size[:-1]}k", "--package", self.package, "--speed", self.speed]
 
 
 def parse_target(text: str) -> Target:

@@ -14,6 +14,8 @@ __all__ = ["Ecp5Pll", "PllSettings", "pll_settings"]
 INPUT_MHZ, PHASE_DETECTOR_MHZ, OSCILLATOR_MHZ, OUTPUT_MHZ = (8, 400), (3.125, 400), (400, 800), (3.125, 400)
 #: Divider ranges, the output fed back: f_out = f_in · feedback / reference, oscillator = f_out · output.
 DIVIDERS = range(1, 129)
+#: Of the output: a phase of a quarter more than a cycle must fit its 7 bits.
+_MOST_OUTPUT = 102
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ def pll_settings(input_mhz: float, wanted_mhz: float) -> PllSettings:
                 mhz = input_mhz * feedback / reference
                 if not _inside(mhz, OUTPUT_MHZ) or abs(mhz / wanted_mhz - 1) > 0.01:
                     continue
-                for output in DIVIDERS:
+                for output in DIVIDERS[:_MOST_OUTPUT]:
                     if _inside(mhz * output, OSCILLATOR_MHZ):
                         rank = (abs(mhz - wanted_mhz), reference, -mhz * output)
                         settings = PllSettings(reference=reference, feedback=feedback, output=output, mhz=mhz)
@@ -68,11 +70,13 @@ class Ecp5Pll(wiring.Component):
     Members
     -------
     clock_in: In(1), clock_out: Out(1).
+    clock_late: Out(1). ``clock_out`` a quarter of a cycle later, to an eighth of an oscillator cycle.
     locked: Out(1). Asynchronous.
     """
 
     clock_in: In(1)
     clock_out: Out(1)
+    clock_late: Out(1)
     locked: Out(1)
 
     def __init__(self, *, settings: PllSettings, input_mhz: float):
@@ -83,6 +87,8 @@ class Ecp5Pll(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         chosen = self._settings
+        # In eighths of an oscillator cycle; output 0 is at its divider - 1.
+        late = 8 * (chosen.output - 1) + 2 * chosen.output
         m.submodules.pll = Instance(
             "EHXPLLL",
             p_CLKI_DIV=chosen.reference,
@@ -91,6 +97,10 @@ class Ecp5Pll(wiring.Component):
             p_CLKOP_CPHASE=chosen.output - 1,
             p_CLKOP_FPHASE=0,
             p_CLKOP_ENABLE="ENABLED",
+            p_CLKOS_DIV=chosen.output,
+            p_CLKOS_CPHASE=late // 8,
+            p_CLKOS_FPHASE=late % 8,
+            p_CLKOS_ENABLE="ENABLED",
             p_FEEDBK_PATH="CLKOP",
             p_OUTDIVIDER_MUXA="DIVA",
             p_DPHASE_SOURCE="DISABLED",
@@ -104,6 +114,7 @@ class Ecp5Pll(wiring.Component):
             a_MFG_GMCREF_SEL="2",
             a_FREQUENCY_PIN_CLKI=f"{self._input_mhz:g}",
             a_FREQUENCY_PIN_CLKOP=f"{chosen.mhz:g}",
+            a_FREQUENCY_PIN_CLKOS=f"{chosen.mhz:g}",
             i_CLKI=self.clock_in,
             i_CLKFB=self.clock_out,
             i_RST=Const(0),
@@ -116,6 +127,7 @@ class Ecp5Pll(wiring.Component):
             i_PLLWAKESYNC=Const(0),
             i_ENCLKOP=Const(0),
             o_CLKOP=self.clock_out,
+            o_CLKOS=self.clock_late,
             o_LOCK=self.locked,
         )
         return m

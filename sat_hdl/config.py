@@ -182,7 +182,22 @@ PRESETS: dict[str, Config] = {
     "8x8-m16": Config(max_m=16, interleave=16),
     "16x16": Config(rows=16, cols=16, sore_lanes=16),
     "paper-32x32": Config(rows=32, cols=32, sore_lanes=32),
-    "ulx3s-85f": Config(rows=4, cols=4, sore_lanes=4, target="ecp5", weight_stationary=False),
+    "ulx3s-85f": Config(
+        rows=8, cols=4, sore_lanes=4, target="ecp5", weight_stationary=False, memory_bits=32, vector_lanes=2
+    ),
+    "ulx3s-25f": Config(rows=4, cols=2, sore_lanes=2, target="ecp5", weight_stationary=False),
+    "orangecrab-85f": Config(
+        rows=4,
+        cols=4,
+        sore_lanes=4,
+        target="ecp5",
+        weight_stationary=False,
+        memory_bits=32,
+        vector_lanes=2,
+        west_depth=512,
+        north_depth=1024,
+        result_depth=512,
+    ),
 }
 
 

@@ -17,6 +17,7 @@ def command(json: Json = False):
             "board": board.name,
             "description": board.description,
             "target": board.target.name,
+            "component": board.component,
             "preset": board.preset,
             "clock_mhz": board.clock_mhz,
             "baud": board.baud,

@@ -17,6 +17,13 @@ __all__ = ["command"]
 def command(
     board: Annotated[str, typer.Option(help="A board of `sat-hdl boards`.", show_default=False)],
     output: OutputDir,
+    component: Annotated[
+        str | None,
+        typer.Option(
+            help="`system`, the whole accelerator with its memory, or `core`, the array and the pruner alone; the "
+            "board's own choice without it."
+        ),
+    ] = None,
     preset: Preset = None,
     config: ConfigFile = None,
     seeds: Annotated[int, typer.Option(help="Place and route this many times; the fastest is kept.")] = 2,
@@ -31,21 +38,21 @@ def command(
     ] = "heap",
     json: Json = False,
 ):
-    """A bitstream of the array, the pruner and their control behind a board's serial port.
+    """A bitstream of the accelerator behind a board's serial port, or of what of it fits there.
 
     Writes BOARD.bit, report.json and nextpnr.log. Fails if no seed meets the clock.
     """
-    from sat_hdl.components import make
     from sat_hdl.fpga.boards import board as board_called
     from sat_hdl.fpga.build import build
+    from sat_hdl.fpga.designs import design_for
 
     wanted_board = board_called(board)
     wanted = chosen_config(preset, config, default=wanted_board.preset)
     wanted = msgspec.structs.replace(wanted, target="ecp5")
+    kind = component or wanted_board.component
     with progress(f"Building for {board}") as say, atomic_dir(output) as folder:
-        made = build(
-            make("top", wanted), wanted_board, seeds=seeds, clock_mhz=clock_mhz, placer=placer, progress=say
-        )
+        design = design_for(wanted_board, wanted, kind=kind, clock_mhz=clock_mhz)
+        made = build(design, wanted_board, seeds=seeds, clock_mhz=clock_mhz, placer=placer, progress=say)
         if not made.meets_clock and not allow_timing_fail:
             raise Failure(
                 f"The best of {seeds} seeds reaches {made.fmax_mhz:.1f} MHz, less than the "
@@ -54,7 +61,12 @@ def command(
             )
         bitstream = f"{board}.bit"
         chosen = None if config is not None else (preset or wanted_board.preset)
-        report: dict[str, Any] = {"board": board, "preset": chosen, "config": msgspec.to_builtins(wanted)}
+        report: dict[str, Any] = {
+            "board": board,
+            "component": kind,
+            "preset": chosen,
+            "config": msgspec.to_builtins(wanted),
+        }
         report |= {"bitstream": bitstream, "target": wanted_board.target.name, **made.report()}
         (folder / bitstream).write_bytes(made.data)
         (folder / "nextpnr.log").write_text(made.log)

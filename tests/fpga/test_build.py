@@ -32,7 +32,7 @@ class Loop(wiring.Component):
 @pytest.fixture
 def run(capsys, monkeypatch):
     """run(*words) of `sat-hdl build` on the small core → (exit status, the object on stdout)."""
-    monkeypatch.setattr("sat_hdl.components.make", lambda name, config: Loop())
+    monkeypatch.setattr("sat_hdl.fpga.designs.design_for", lambda *args, **options: Loop())
 
     def call(*words):
         with pytest.raises(SystemExit) as stop:
