@@ -39,7 +39,9 @@ from sat_hdl.memory.write_port import WritePort
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
 
-__all__ = ["place_system", "system_report"]
+__all__ = ["block_areas", "place_system", "system_report"]
+
+_FIELDS = (*Area.__struct_fields__, "lut4_equivalents")
 
 
 def place_system(
@@ -111,6 +113,22 @@ def _blocks(config: Config) -> dict[str, list[tuple[int, Callable[[], wiring.Com
     }
 
 
+def block_areas(
+    config: Config, *, progress: Callable[[str], None] = lambda text: None
+) -> dict[str, dict[str, int]]:
+    """Cells of each block of the device, synthesised by itself. Cached by content."""
+    blocks: dict[str, dict[str, int]] = {}
+    for name, parts in _blocks(config).items():
+        progress(f"{name}: area")
+        sums = dict.fromkeys(_FIELDS, 0)
+        for count, build in parts:
+            found = area_of(emit(build(), "top"), top="top")
+            for field in _FIELDS:
+                sums[field] += count * getattr(found, field)
+        blocks[name] = sums
+    return blocks
+
+
 def system_report(
     config: Config,
     *,
@@ -126,19 +144,10 @@ def system_report(
     them: wiring between them, the wrapper, less what vanishes where they meet.
     """
     area, placed = place_system(config, target=target, seed=seed, placer=placer, progress=progress)
-    fields = (*Area.__struct_fields__, "lut4_equivalents")
-    blocks: dict[str, dict[str, int]] = {}
-    for name, parts in _blocks(config).items():
-        progress(f"{name}: area")
-        sums = dict.fromkeys(fields, 0)
-        for count, build in parts:
-            found = area_of(emit(build(), "top"), top="top")
-            for field in fields:
-                sums[field] += count * getattr(found, field)
-        blocks[name] = sums
-    whole = {field: getattr(area, field) for field in fields}
+    blocks = block_areas(config, progress=progress)
+    whole = {field: getattr(area, field) for field in _FIELDS}
     blocks["rest"] = {
-        field: whole[field] - sum(block[field] for block in blocks.values()) for field in fields
+        field: whole[field] - sum(block[field] for block in blocks.values()) for field in _FIELDS
     }
     return {
         "component": "system",

@@ -29,6 +29,7 @@ COMMANDS = (
     "profile",
     "schedule",
     "compare",
+    "sweep",
     "build",
     "boards",
     "synth",

@@ -1,0 +1,1 @@
+"""Many configurations × networks: what each would cost, and gain."""
