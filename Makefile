@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
 
-.PHONY: help setup demo test test-all check format bench
+.PHONY: help setup demo test test-all check format bench results
 
 help:
 	@echo "make setup     .venv with the whole toolchain, and .venv/bin/sat-hdl"
 	@echo "make demo      train on the simulated hardware, build a bitstream, write a report"
 	@echo "make test      the tests (CI runs these); make test-all: the slow ones too"
 	@echo "make check     formatting, lint and types (CI runs these); make format mends the first two"
-	@echo "make bench     the figures in the README"
+	@echo "make results   every figure in the README; make bench T=TABLE: some of them"
 
 setup:
 	@$(PYTHON) scripts/setup.py
@@ -30,5 +30,5 @@ check: setup
 format: setup
 	@scripts/check --fix
 
-bench: setup
-	@$(VENV)/python scripts/bench
+bench results: setup
+	@$(VENV)/python scripts/bench $(T)

@@ -181,7 +181,11 @@ PRESETS: dict[str, Config] = {
     "8x8-bf16": Config(operand_format="bf16"),
     "8x8-m16": Config(max_m=16, interleave=16),
     "16x16": Config(rows=16, cols=16, sore_lanes=16),
-    "paper-32x32": Config(rows=32, cols=32, sore_lanes=32),
+    # Lanes, port and buffers in proportion: 4 channels of DDR4 and 9.5 MB of block RAM are on the paper's board.
+    "paper-32x32": Config(
+        rows=32, cols=32, sore_lanes=32, memory_bits=512, vector_lanes=16, west_depth=4096, north_depth=16384,
+        result_depth=4096,
+    ),
     "ulx3s-85f": Config(
         rows=8, cols=4, sore_lanes=4, target="ecp5", weight_stationary=False, memory_bits=32, vector_lanes=2
     ),
