@@ -28,7 +28,7 @@ from sat_hdl.cli.errors import status_and_sentence
 from sat_hdl.cli.output import atomic_file
 from sat_hdl.config import ConfigError
 
-BOARD = "ulx3s-85f"
+BOARD = "ulx3s-25f"
 MODEL = Path(__file__).parent / "demo_model.toml"
 
 
