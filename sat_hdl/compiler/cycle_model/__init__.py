@@ -74,7 +74,7 @@ class _Device:
         self._compute = ComputeModel(config)
         models = {
             "load": LoadModel(config, clock, ports), "compute": self._compute,
-            "store": StoreModel(config, clock, ports), "vector": VectorModel(config, clock, ports),
+            "store": StoreModel(config, clock, ports, self._compute), "vector": VectorModel(config, clock, ports),
         }  # fmt: skip
         self._queues = {name: Queue(clock, name, models[name], semaphores, self._go) for name in UNITS}
         for queue in self._queues.values():

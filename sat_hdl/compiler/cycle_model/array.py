@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config
+from sat_hdl.memory.read_pipe import ReadPipe
 
 __all__ = ["ArrayRun", "Supply", "latencies", "run_product"]
 
@@ -23,11 +24,12 @@ class Supply:
 @dataclass(frozen=True)
 class ArrayRun:
     """From the cycle in which the first tile is there: the first operand's and the last result's cycle. ``busy``:
-    cycles in which a weight is used for a result."""
+    cycles in which a weight is used for a result. ``reads``: from when to when initial accumulators are asked for."""
 
     first: int
     last: int
     busy: int
+    reads: tuple[tuple[int, int], ...] = ()
 
     @property
     def cycles(self) -> int:
@@ -140,6 +142,7 @@ def run_product(product: Product, accumulate: bool, supply: Supply = Supply()) -
     now, number = 0, 0  # the exchanger's next cycle, the next tile
     initial = supply.initial  # when the next initial accumulator is there
     popped = -1
+    reads: list[tuple[int, int]] = []
     first = operands.first
     while number < len(ahead) or previous or drained:
         tile = ahead[number] if number < len(ahead) else None
@@ -153,6 +156,7 @@ def run_product(product: Product, accumulate: bool, supply: Supply = Supply()) -
             if loads:
                 initial += supply.gap
                 assert tile is not None
+                reads.append((now - tile.rows * tile.slots, now))
                 if tile is ahead[0]:
                     first = min(first, now - tile.rows * tile.slots)
             if issued is not None and drained is not None:
@@ -165,7 +169,7 @@ def run_product(product: Product, accumulate: bool, supply: Supply = Supply()) -
             tile.end = operands.run(tile, now)
             number += 1
         drained, previous = previous, tile
-    return ArrayRun(first, popped, busy)
+    return ArrayRun(first, popped, busy, _ahead(reads))
 
 
 def _pass(
@@ -188,3 +192,17 @@ def _pass(
             issued = now + drained.rows - 1
         now += rows
     return now, initial, issued
+
+
+def _ahead(used: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """When words are asked for that are used so: the first as soon as possible, then one for each that is used, as
+    many ahead as the pipe holds."""
+    if not used:
+        return ()
+    held = ReadPipe.depth
+    asked = [(used[0][0] - held, used[0][0])]
+    asked += used[:-1]
+    start, end = used[-1]
+    if end - start > held:
+        asked.append((start, end - held))
+    return tuple(asked)

@@ -149,7 +149,7 @@ class Writer:
         self._lengths, self._given = lengths, given
         self._ends = np.cumsum(lengths).tolist()
         self._made = self._ready = 0
-        self._made_at: deque[tuple[int, int]] = deque()
+        self._made_at: deque[tuple[int, int, float]] = deque()
         self._grants: list[int] = []
         self._gone: list[int] = []
         self._asking = False
@@ -174,9 +174,10 @@ class Writer:
             ready = max(ready, self._grants[burst] + 1)
         return ready
 
-    def make(self, beats: int, at: int):
-        """So many beats altogether have been taken, the last in cycle ``at``."""
-        self._made_at.append((beats, at))
+    def make(self, beats: int, at: int, pace: float = 1):
+        """So many beats altogether have been taken, the last in cycle ``at``, those just before it every ``pace``
+        cycles."""
+        self._made_at.append((beats, at, pace))
         if not self._asking:
             self._go()
 
@@ -189,7 +190,8 @@ class Writer:
             self._made_at.popleft()
         if self._made_at:
             self._asking = True
-            self._ready = max(self._ready, self._made_at[0][1] + 1)
+            beats, at, pace = self._made_at[0]
+            self._ready = max(self._ready, at - int((beats - end) * pace) + 1)
             self._clock.at(self._ready, self._request)
 
     def _request(self):

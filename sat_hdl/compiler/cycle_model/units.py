@@ -1,6 +1,8 @@
 """Load, compute and store unit of the cycle model: what a RUN takes from the cycle in which the unit takes it."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +18,7 @@ from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
 from sat_hdl.memory.banks import Banks
+from sat_hdl.memory.read_pipe import ReadPipe
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
 
 __all__ = ["ComputeModel", "LoadModel", "Registers", "StoreModel", "descriptor"]
@@ -105,41 +108,76 @@ def _scatter_costs(config: Config, action: str, take: int, beats: int, inner: in
 
 
 class ComputeModel:
-    """A product in the buffers."""
+    """A product in the buffers.
+
+    Members
+    -------
+    array_busy: cycles in which the array has taken a weight.
+    """
 
     copies = 0
 
     def __init__(self, config: Config):
         self._config = config
-        #: Cycles in which the array has taken a weight.
         self.array_busy = 0
+        #: From when to when initial accumulators are read.
+        self._reads: deque[tuple[int, int]] = deque()
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
-        cycles, busy = _compute(
+        run = _compute(
             self._config, action != "from_zero", *(registers[name] for name in ("m", "k", "n", "sparsity"))
         )
-        self.array_busy += busy
-        done(at + cycles)
+        self.array_busy += run.busy
+        self._reads += [(at + start, at + end) for start, end in run.reads]
+        done(at + run.cycles)
+
+    def read(self, at: int, words: int) -> int:
+        """When so many words, one a cycle from ``at`` on, have been read besides the initial accumulators, which go
+        first. ``at`` ascends."""
+        while self._reads and self._reads[0][1] <= at:
+            self._reads.popleft()
+        for start, end in self._reads:
+            if at + words <= start:
+                break
+            words -= max(0, start - at)
+            at = max(at, end)
+        return at + words
+
+
+@dataclass(frozen=True)
+class _Compute:
+    """Cycles from the unit's start to its end; those in which the array is busy; from when to when initial
+    accumulators are read."""
+
+    cycles: int
+    busy: int
+    reads: tuple[tuple[int, int], ...]
 
 
 @lru_cache(maxsize=4096)
-def _compute(config: Config, accumulate: bool, m: int, k: int, n: int, sparsity: int) -> tuple[int, int]:
-    """Cycles of a product out of the buffers, from the unit's start to its end; and those in which the array is busy."""
+def _compute(config: Config, accumulate: bool, m: int, k: int, n: int, sparsity: int) -> _Compute:
+    """A product out of the buffers."""
     keep, group = sparsity & 255, sparsity >> 8 & 255
-    # To the walks' start, and from the last result to the end.
-    around = 3 + config.count_bits + 4 + 3
+    # To the walks' start: the check, a cycle more than a count has bits to measure, and the job's handing over. From
+    # there to the first tile, besides the slots: to measure them, through a queue and a register.
+    first = 3 + config.count_bits + 4
+    # From the last result's leaving to the unit's being done.
+    last = 3
     through = Banks.latency + 1  # a word's way out of a buffer
     if sparsity >> 16 & 1:
         job = StationaryJob(config=config, m=m, k=k, n=n, keep=keep, group=group, slots=sparsity >> 17 & 3)
-        busy = m * job.columns * min(keep, k)
-        return around + job.columns + stationary_cycles(job) + _STATIONARY, busy
+        first += job.columns
+        reads = ((first, first + m * job.columns),) if accumulate else ()
+        cycles = first + stationary_cycles(job) + last + _STATIONARY
+        return _Compute(cycles, m * job.columns * min(keep, k), reads)
     product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group)
-    slots = -(-next(product.bands()).stop // config.cols)
+    first += -(-next(product.bands()).stop // config.cols)
     supply = Supply(
         west=through - 1 + config.weight_stationary, north=through - 1, initial=through - 1, gap=1
     )
     run = run_product(product, accumulate, supply)
-    return around + slots + run.last, run.busy
+    reads = tuple((first + start, first + end) for start, end in run.reads)
+    return _Compute(first + run.last + last, run.busy, reads)
 
 
 #: What the way out of the buffers takes of a weight-stationary job.
@@ -147,48 +185,61 @@ _STATIONARY = 0
 
 
 class StoreModel:
-    """The gather, and the affine writer that takes its beats."""
+    """The gather, and the affine writer that takes its beats.
+
+    Arguments
+    ---------
+    compute: whose initial accumulators are read first.
+    """
 
     copies = WRITE_WORDS
-    #: From the start, once the slots are counted, to the first word: a cycle each to open the walk and for the first
-    #: address, and the way out of the buffer.
-    _first = 2 + Banks.latency + 1
+    #: From the start, once the slots are counted, to the first address: a cycle to open the walk.
+    _first = 2
+    #: Words that the pipe behind the buffer holds.
+    _held = ReadPipe.depth
 
-    def __init__(self, config: Config, clock: Clock, ports: Ports):
-        self._config = config
+    def __init__(self, config: Config, clock: Clock, ports: Ports, compute: ComputeModel):
+        self._config, self._clock, self._compute = config, clock, compute
         self._writer = Writer(clock, ports, self._written)
         self._done: Done | None = None
-        self._beats: np.ndarray = np.zeros(0, int)
-        self._made = 0
-        self._shift = 0
+        self._through = Banks.latency + 1 + Narrow(format=config.format).latency + 1
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
         config = self._config
         stream = descriptor("store", registers, writes=True)
         lengths, _, _ = bursts(stream, config.memory_bits // 8)
-        slots = -(-registers["n"] // config.cols)
-        self._beats = at + slots + self._first + _gathered(config, action, registers["m"], registers["n"])
+        self._chunks, self._words = _gathered(config, action, registers["m"], registers["n"])
         self._ends = np.cumsum(lengths).tolist()
         self._next = 0
-        self._shift = 0
         self._done = done
-        # The writer takes none before its own walk has begun.
-        self._shift = max(0, at + WRITE_WORDS + FIRST_BURST - int(self._beats[0]))
-        self._writer.start(lengths, self._go)
-        self._go()
+        self._read = at + self._first + -(-registers["n"] // config.cols)  # the next word's address
+        # The writer takes no beat before its own walk has begun.
+        self._made = max(self._read + self._through, at + WRITE_WORDS + FIRST_BURST - 1)
+        self._taken = self._given = 0  # words, and chunks
+        self._waits = False
+        self._writer.start(lengths, self._room)
+        self._clock.at(self._read, self._go)
+
+    def _room(self):
+        if self._waits:
+            self._waits = False
+            self._go()
 
     def _go(self):
-        while self._next < len(self._ends):
-            end = self._ends[self._next]
-            room = self._writer.room(end)
-            if room is None:
-                return
-            at = int(self._beats[min(end, len(self._beats)) - 1]) + self._shift
-            if room > at:
-                self._shift += room - at
-                at = room
-            self._next += 1
-            self._writer.make(end, at)
+        end = self._ends[self._next]
+        room = self._writer.room(end)
+        if room is None:
+            self._waits = True
+            return
+        chunks, words = self._chunks[end - 1], self._words[end - 1]
+        begin = max(self._read, self._made - self._through - self._held)
+        self._read = self._compute.read(begin, words - self._taken)
+        at = max(self._made + chunks - self._given, self._read + self._through, room)
+        self._made, self._taken, self._given = at, words, chunks
+        self._next += 1
+        self._writer.make(end, at)
+        if self._next < len(self._ends):
+            self._clock.at(at, self._go)
 
     def _written(self, at: int):
         if self._done is not None:
@@ -196,32 +247,32 @@ class StoreModel:
 
 
 @lru_cache(maxsize=256)
-def _gathered(config: Config, action: str, m: int, n: int) -> np.ndarray:
-    """When each beat of a band is there, from the first word's being taken on, if nothing waits."""
+def _gathered(config: Config, action: str, m: int, n: int) -> tuple[list[int], list[int]]:
+    """For each beat of a band: the chunks that it ends with, and the words read for them, a tile's first counting as
+    two, since the walk takes a cycle to open it."""
     per_beat, cols, rows = config.memory_bits // 16, config.cols, config.rows
     slots = -(-n // cols)
     narrow = action in ("rows", "rows_relu")
     columns = action.startswith("wide_columns")
     step = min(per_beat, cols) if narrow else min(per_beat // 2, cols)
     elements = step if narrow else 2 * step
-    through = Narrow(format=config.format).latency + 1
     counts = [cols] * slots if columns else [cols] * (slots - 1) + [n - (slots - 1) * cols]
-    times: list[int] = []
-    word, now, filled = 0, 0, 0
-    for tile, first in enumerate(range(0, m, rows)):
+    chunks: list[int] = []
+    words: list[int] = []
+    number, word, filled = 0, 0, 0
+    for first in range(0, m, rows):
         height = min(rows, m - first)
-        ends = columns and config.panel > cols
+        word += first > 0
         for i in range(height * slots):
-            # An address a cycle, and one between tiles.
-            now = max(now, word + tile)
             word += 1
             slot = i // height if columns else i % slots
-            run_end = ends or (i % height == height - 1 if columns else slot == slots - 1)
-            chunks = -(-counts[slot] // step)
-            for chunk in range(1, chunks + 1):
-                now += 1
+            run_end = config.panel > cols or i % height == height - 1 if columns else slot == slots - 1
+            last = number + -(-counts[slot] // step)
+            while number < last:
+                number += 1
                 filled += elements
-                if filled >= per_beat or (run_end and chunk == chunks):
-                    times.append(now + through)
+                if filled >= per_beat or (run_end and number == last):
+                    chunks.append(number)
+                    words.append(word)
                     filled = 0
-    return np.array(times)
+    return chunks, words

@@ -129,7 +129,7 @@ class VectorModel:
             for name, beats in step.gives.items():
                 if beats:
                     self._gave[name] += beats
-                    self._writers[name].make(self._gave[name], end + step.late[name])
+                    self._writers[name].make(self._gave[name], end + step.late[name], step.cycles / beats)
             for name, beats in step.takes.items():
                 if beats:
                     self._took[name] += beats
@@ -207,13 +207,15 @@ def _steps(config: Config, action: str, registers: Registers, inputs, outputs, w
         return
     least = _CONTEST if action == "maxpool" else _CHAIN
     cycles = max(per_chunk * ((vectors - 1) * full + ends), least)
+    # Results leave when nothing else is read; vectors of a chunk that come one a cycle leave no time for that.
+    leaves = per_chunk * vectors if cycles <= per_chunk * vectors else 0
     takes = {name: per_chunk * beats(name, run) for name in inputs}
     chunks = runs // per_chunk
     scales = action == "sum" and flags >> 4 & 1
     for number in range(chunks):
         final = number % window == window - 1
         gives = {name: per_chunk * beats(name, run) for name in outputs} if final else {}
-        yield _Step(takes, cycles, gives, {name: late[name] + scales * Lane.latency for name in gives})
+        yield _Step(takes, cycles + final * leaves, gives, {name: late[name] + scales * Lane.latency for name in gives})
 
 
 def _plain(config, run, runs, vectors, full, ends, beats, inputs, outputs, totals, late):
