@@ -124,7 +124,7 @@ class _Operands:
                 late = self._north + beats - 1 - self._released[1]
                 if late > 0:
                     self._released[1] += late
-            left = max(self._north + beats, self._released[1] - self._held + 3)
+            left = max(self._north + beats, self._released[1] - self._held + 5)
             self._north = left + supply.gap
         return self._released[1]
 

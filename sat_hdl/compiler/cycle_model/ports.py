@@ -21,7 +21,7 @@ class Memory:
     """
 
     read_latency: int = 10
-    write_latency: int = 5
+    write_latency: int = 10
     outstanding: int = 16
     bandwidth: float | None = None
 

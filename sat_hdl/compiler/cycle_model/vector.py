@@ -189,9 +189,9 @@ def _steps(config: Config, action: str, registers: Registers, inputs, outputs, w
     def beats(name: str, elements: int) -> int:
         return -(-elements * width[name] // bits)
 
-    # Cycles of a full vector and of a run's last: those of its beats.
-    full = max([passes, *(beats(name, lanes) for name in (*inputs, *(o for o in outputs if o in width)))])
-    ends = max([passes, *(beats(name, last) for name in (*inputs, *(o for o in outputs if o in width)))])
+    # Cycles of a full vector and of a run's last: those of its beats. Of windows, few vectors give any.
+    wide = inputs if windowed else [name for name in (*inputs, *outputs) if name in width]
+    full, ends = (max(passes, *(beats(name, many) for name in wide)) for many in (lanes, last))
     narrow_last = Narrow(format=config.format).latency
     late = {
         name: Widen(format=config.format).latency + passes * Lane.latency + 6
@@ -215,7 +215,8 @@ def _steps(config: Config, action: str, registers: Registers, inputs, outputs, w
     for number in range(chunks):
         final = number % window == window - 1
         gives = {name: per_chunk * beats(name, run) for name in outputs} if final else {}
-        yield _Step(takes, cycles + final * leaves, gives, {name: late[name] + scales * Lane.latency for name in gives})
+        extra = {name: per_chunk * vectors * (beats(name, lanes) - 1) + scales * Lane.latency for name in gives}
+        yield _Step(takes, cycles + final * leaves, gives, {name: late[name] + extra[name] for name in gives})
 
 
 def _plain(config, run, runs, vectors, full, ends, beats, inputs, outputs, totals, late):
