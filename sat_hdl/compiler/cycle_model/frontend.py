@@ -28,7 +28,9 @@ class Fetch:
         self._beat = beat_bytes
         self._there: dict[int, int] = {}  # when each beat can be looked at, by its number in memory
         self._asked = self._limit = 0  # beats: all below have been asked for; below that there is room
-        self._asks = self._room_at = 0  # when a burst can be asked for: the last is under way, and there is room
+        self._asks = self._room_at = (
+            0  # when a burst can be asked for: the last is under way, and there is room
+        )
         self._jumps = 0
         self._pending = self._jumping = False
 

@@ -2,17 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from sat_hdl.arith.convert import Narrow
-from sat_hdl.compiler.cycle_model.array import Supply, run_product
+from sat_hdl.compiler.array_cycles import Supply, run_product, run_stationary
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts
-from sat_hdl.compiler.cycles import stationary_cycles
 from sat_hdl.compiler.product import Product
 from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config
@@ -164,24 +163,20 @@ def _compute(config: Config, accumulate: bool, m: int, k: int, n: int, sparsity:
     # From the last result's leaving to the unit's being done.
     last = 3
     through = Banks.latency + 1  # a word's way out of a buffer
-    if sparsity >> 16 & 1:
-        job = StationaryJob(config=config, m=m, k=k, n=n, keep=keep, group=group, slots=sparsity >> 17 & 3)
-        first += job.columns
-        reads = ((first, first + m * job.columns),) if accumulate else ()
-        cycles = first + stationary_cycles(job) + last + _STATIONARY
-        return _Compute(cycles, m * job.columns * min(keep, k), reads)
-    product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group)
-    first += -(-next(product.bands()).stop // config.cols)
     supply = Supply(
         west=through - 1 + config.weight_stationary, north=through - 1, initial=through - 1, gap=1
     )
-    run = run_product(product, accumulate, supply)
+    if sparsity >> 16 & 1:
+        job = StationaryJob(config=config, m=m, k=k, n=n, keep=keep, group=group, slots=sparsity >> 17 & 3)
+        first += job.columns
+        # The walk over turns hands the first group's address on at once.
+        run = run_stationary(job, accumulate, replace(supply, west=through - 2))
+    else:
+        product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group)
+        first += -(-next(product.bands()).stop // config.cols)
+        run = run_product(product, accumulate, supply)
     reads = tuple((first + start, first + end) for start, end in run.reads)
     return _Compute(first + run.last + last, run.busy, reads)
-
-
-#: What the way out of the buffers takes of a weight-stationary job.
-_STATIONARY = 0
 
 
 class StoreModel:

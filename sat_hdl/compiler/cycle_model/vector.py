@@ -83,7 +83,8 @@ class VectorModel:
         outputs = _outputs(action, registers)
         streams = {name: bursts(descriptor("vector", registers, f"{name}_"), beat) for name in inputs}
         written = {
-            name: bursts(descriptor("vector", registers, f"{name}_", writes=True), beat)[0] for name in outputs
+            name: bursts(descriptor("vector", registers, f"{name}_", writes=True), beat)[0]
+            for name in outputs
         }
         self._steps = list(_steps(config, action, registers, inputs, outputs, written))
         self._step = 0
@@ -215,7 +216,9 @@ def _steps(config: Config, action: str, registers: Registers, inputs, outputs, w
     for number in range(chunks):
         final = number % window == window - 1
         gives = {name: per_chunk * beats(name, run) for name in outputs} if final else {}
-        extra = {name: per_chunk * vectors * (beats(name, lanes) - 1) + scales * Lane.latency for name in gives}
+        extra = {
+            name: per_chunk * vectors * (beats(name, lanes) - 1) + scales * Lane.latency for name in gives
+        }
         yield _Step(takes, cycles + final * leaves, gives, {name: late[name] + extra[name] for name in gives})
 
 
@@ -249,6 +252,9 @@ def _plain(config, run, runs, vectors, full, ends, beats, inputs, outputs, total
             share = number * run + elements
             for name in outputs:
                 now = totals[name] * share // (runs * run)
-                gives[name], before[name] = now - (before[name] if first else totals[name] * number // runs), now
+                gives[name], before[name] = (
+                    now - (before[name] if first else totals[name] * number // runs),
+                    now,
+                )
             cycles = (upto - first) * full if upto < vectors else (upto - first - 1) * full + ends
             yield _Step(takes, cycles, gives, late)
