@@ -179,8 +179,8 @@ def run_product(product: Product, accumulate: bool, supply: Supply = Supply()) -
 def _pass(
     tile: _Tile | None, drained: _Tile | None, now: int, initial: int, result_latency: int
 ) -> tuple[int, int, int | None]:
-    """A pass over a bank of sums from cycle ``now`` on, which loads those of ``tile`` and drains those of ``drained``.
-    → the cycle after it, when the next initial accumulator is there, and the cycle of its last result."""
+    """A pass over a bank of sums from cycle ``now`` on, which loads those of ``tile`` and drains those of
+    ``drained``. → the cycle after it, when the next initial accumulator is there, and the cycle of its last result."""
     rows = slots = 0
     for part in (tile, drained):
         if part is not None:
@@ -306,9 +306,16 @@ class _Words:
     @property
     def reads(self) -> tuple[tuple[int, int], ...]:
         """From when to when words are asked for."""
-        if not self._taken:
-            return ()
-        return ((self._taken[0] - ReadPipe.depth, self._taken[-1] - ReadPipe.depth + 1),)
+        held = ReadPipe.depth
+        asked = [self._taken[0] - held + i for i in range(held)] if self._taken else []
+        asked += [taken + 1 for taken in self._taken[:-held]]
+        found: list[tuple[int, int]] = []
+        for at in asked[: len(self._taken)]:
+            if found and at <= found[-1][1]:
+                found[-1] = found[-1][0], at + 1
+            else:
+                found.append((at, at + 1))
+        return tuple(found)
 
 
 class _Places:

@@ -1,7 +1,7 @@
 """Front end, queues and semaphores of the cycle model."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports

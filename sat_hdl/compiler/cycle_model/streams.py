@@ -51,14 +51,14 @@ class Reader:
     #: From a beat's being at the reader to its being offered.
     _through = BlockFifo.latency + RegisterSlice.latency
     #: Beats that may be on offer or nearly, out of the buffer's way, and a cycle for each register that counts them.
-    _ahead, _counted = 3, 3
+    _ahead, _counted = 3, 2
 
     def __init__(self, clock: Clock, ports: Ports, arrived: Callable[[int, int, int], None]):
         self._clock, self._ports, self._arrived = clock, ports, arrived
         self._lengths: list[int] = []
         self._padding: list[bool] | None = None
         self._next = self._asked = 0
-        self._move = self._offered = 0
+        self._move = self._moved = self._offered = 0
         self._taken: deque[tuple[int, int, int]] = deque()
         self._passed = 0
         self._waiting = False
@@ -67,7 +67,7 @@ class Reader:
         """Begins a stream whose first burst can be asked for in cycle ``at``."""
         self._lengths, self._padding = lengths, padding
         self._next = self._asked = 0
-        self._move, self._offered = at, at
+        self._move, self._moved, self._offered = at, -1, at
         self._taken.clear()
         self._passed = 0
         self._waiting = False
@@ -79,20 +79,29 @@ class Reader:
         if self._waiting:
             self._go()
 
-    def _room(self) -> int | None:
-        """When there is room for another burst; None if that is not known yet."""
-        # Two bursts' places, one for that asked for in the cycle before.
-        wanted = self._asked - (DEPTH - 2 * BURST) - self._ahead
+    def _taken_by(self, beats: int) -> int | None:
+        """When so many beats have left the buffer, as the reader counts them; None if that is not known yet."""
+        wanted = beats - self._ahead
         if wanted <= 0:
             return 0
         while self._taken:
-            beats, first, last = self._taken[0]
+            number, first, last = self._taken[0]
             place = wanted - self._passed
-            if beats >= place:
-                return first + (last - first) * (place - 1) // max(1, beats - 1) + self._counted
-            self._passed += beats
+            if number >= place:
+                return first + (last - first) * (place - 1) // max(1, number - 1) + self._counted
+            self._passed += number
             self._taken.popleft()
         return None
+
+    def _room(self) -> int | None:
+        """When there is room for another burst; None if that is not known yet."""
+        # Two bursts' places are looked for, since one that was asked for in the cycle before is not counted yet.
+        most = DEPTH - 2 * BURST
+        if self._move == self._moved + 1:
+            room = self._taken_by(self._asked - self._lengths[self._next - 1] - most)
+            if room is not None and room <= self._move:
+                return room
+        return self._taken_by(self._asked - most)
 
     def _go(self):
         self._waiting = False
@@ -118,7 +127,7 @@ class Reader:
     def _request(self):
         beats = self._lengths[self._next]
         granted, first, last = self._ports.read(self._move + 1, beats)
-        self._move = granted
+        self._moved, self._move = self._move, granted
         first = max(first + self._through, self._offered)
         last = max(last + self._through, first + beats - 1)
         self._offered = last + 1

@@ -17,8 +17,8 @@ from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
 from sat_hdl.memory.banks import Banks
-from sat_hdl.memory.read_pipe import ReadPipe
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
+from sat_hdl.memory.read_pipe import ReadPipe
 
 __all__ = ["ComputeModel", "LoadModel", "Registers", "StoreModel", "descriptor"]
 

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from sat_hdl.arith.convert import Narrow, Widen
 from sat_hdl.compiler.cycle_model.clock import Clock
