@@ -38,7 +38,7 @@ class Prediction:
 def predict(
     words: Sequence[int],
     config: Config,
-    memory: Memory = Memory(),
+    memory: Memory | None = None,
     *,
     address: int = 0,
     parameters: Sequence[int] = (),
@@ -49,7 +49,7 @@ def predict(
     Arguments
     ---------
     words: its 64-bit instructions, HALT at the end.
-    memory: that the device works with.
+    memory: that the device works with; by default as :class:`Memory` is by itself.
     address: of the first instruction, in bytes.
     parameters: 32-bit host parameters, from number 0.
     overflow: whether runs that depend on the overflow flag find it up; what raises it is not looked at.
@@ -58,7 +58,7 @@ def predict(
     ------
     ConfigError: a program that has no end, or whose units wait for each other.
     """
-    return _Device([int(word) for word in words], config, memory, address, parameters, overflow).run()
+    return _Device([int(word) for word in words], config, memory or Memory(), address, parameters, overflow).run()
 
 
 class _Device:
@@ -67,7 +67,7 @@ class _Device:
         overflow: bool,
     ):  # fmt: skip
         self._clock = clock = Clock()
-        self._ports = ports = Ports(memory)
+        self._ports = ports = Ports(clock, memory)
         self._start, self._parameters = address, [*parameters, *[0] * 256]
         self._program: list[Instruction] = [decode(word) for word in words]
         semaphores = Semaphores(clock)

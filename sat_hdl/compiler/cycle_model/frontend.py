@@ -32,14 +32,15 @@ class Fetch:
             0  # when a burst can be asked for: the last is under way, and there is room
         )
         self._jumps = 0
-        self._pending = self._jumping = False
+        self._pending = self._jumping = self._on_offer = False
 
     def jump(self, at: int, address: int):
         """Goes on at ``address``, said in cycle ``at``. A burst that was asked for comes nevertheless."""
         self._jumping = True
 
         def begin():
-            self._jumping = self._pending = False
+            self._jumping = False
+            self._pending = self._on_offer
             self._jumps += 1
             self._there.clear()
             self._asked = address // (self._beat * BURST) * BURST
@@ -77,9 +78,17 @@ class Fetch:
         self._clock.at(self._asks + 1, lambda: self._request(jumps))
 
     def _request(self, jumps: int):
-        if jumps != self._jumps:
+        if jumps == self._jumps:
+            self._on_offer = True
+            self._ports.read.ask(0, BURST, lambda *when: self._answered(jumps, *when))
+
+    def _answered(self, jumps: int, granted: int, first: int, last: int):
+        self._on_offer = False
+        if jumps != self._jumps:  # what was asked for before a jump comes for nothing
+            self._asks = max(self._asks, granted + 1)
+            self._pending = False
+            self._go()
             return
-        granted, first, last = self._ports.read(self._asks + 1, BURST)
         for i in range(BURST):
             self._there[self._asked + i] = first + 1 + (last - first) * i // (BURST - 1)
         self._asked += BURST

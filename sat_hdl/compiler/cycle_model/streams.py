@@ -44,6 +44,7 @@ class Reader:
 
     Arguments
     ---------
+    client: its number at the read port.
     arrived: called for every burst with its beats and the cycles in which the first and last are offered, if all before
         have been taken.
     """
@@ -53,8 +54,8 @@ class Reader:
     #: Beats that may be on offer or nearly, out of the buffer's way, and a cycle for each register that counts them.
     _ahead, _counted = 3, 2
 
-    def __init__(self, clock: Clock, ports: Ports, arrived: Callable[[int, int, int], None]):
-        self._clock, self._ports, self._arrived = clock, ports, arrived
+    def __init__(self, clock: Clock, ports: Ports, client: int, arrived: Callable[[int, int, int], None]):
+        self._clock, self._ports, self._client, self._arrived = clock, ports, client, arrived
         self._lengths: list[int] = []
         self._padding: list[bool] | None = None
         self._next = self._asked = 0
@@ -125,8 +126,10 @@ class Reader:
             return
 
     def _request(self):
+        self._ports.read.ask(self._client, self._lengths[self._next], self._answered)
+
+    def _answered(self, granted: int, first: int, last: int):
         beats = self._lengths[self._next]
-        granted, first, last = self._ports.read(self._move + 1, beats)
         self._moved, self._move = self._move, granted
         first = max(first + self._through, self._offered)
         last = max(last + self._through, first + beats - 1)
@@ -142,14 +145,15 @@ class Writer:
 
     Arguments
     ---------
+    client: its number at the write port.
     done: called with the cycle in which the writer says that everything has been answered.
     """
 
     #: From the last answer's being known to ``done``.
     _end = 2
 
-    def __init__(self, clock: Clock, ports: Ports, done: Callable[[int], None]):
-        self._clock, self._ports, self._done = clock, ports, done
+    def __init__(self, clock: Clock, ports: Ports, client: int, done: Callable[[int], None]):
+        self._clock, self._ports, self._client, self._done = clock, ports, client, done
         self._lengths: list[int] = []
         self._given: Callable[[], None] | None = None
 
@@ -204,8 +208,9 @@ class Writer:
             self._clock.at(self._ready, self._request)
 
     def _request(self):
-        beats = self._lengths[len(self._grants)]
-        granted, last, answered = self._ports.write(self._ready, beats)
+        self._ports.write.ask(self._client, self._lengths[len(self._grants)], self._answered)
+
+    def _answered(self, granted: int, last: int, answered: int):
         self._ready = granted + 1
         self._grants.append(granted)
         self._gone.append(last)

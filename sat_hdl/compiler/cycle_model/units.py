@@ -42,7 +42,7 @@ class LoadModel:
 
     def __init__(self, config: Config, clock: Clock, ports: Ports):
         self._config = config
-        self._reader = Reader(clock, ports, self._arrived)
+        self._reader = Reader(clock, ports, 1, self._arrived)
         self._costs: list[int] = []  # of a row's beats, summed from the first
         self._place = self._left = self._free = 0
         self._done: Done | None = None
@@ -195,7 +195,7 @@ class StoreModel:
 
     def __init__(self, config: Config, clock: Clock, ports: Ports, compute: ComputeModel):
         self._config, self._clock, self._compute = config, clock, compute
-        self._writer = Writer(clock, ports, self._written)
+        self._writer = Writer(clock, ports, 0, self._written)
         self._done: Done | None = None
         self._through = Banks.latency + 1 + Narrow(format=config.format).latency + 1
 

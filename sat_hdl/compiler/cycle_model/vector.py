@@ -62,9 +62,11 @@ class VectorModel:
     def __init__(self, config: Config, clock: Clock, ports: Ports):
         self._config = config
         self._readers, self._arrivals = {}, {}
-        for name in READERS:
-            self._readers[name] = Reader(clock, ports, self._taker(name))
-        self._writers = {name: Writer(clock, ports, self._written) for name in WRITERS}
+        for i, name in enumerate(READERS):
+            self._readers[name] = Reader(clock, ports, 2 + i, self._taker(name))
+        self._writers = {
+            name: Writer(clock, ports, 1 + i, self._written) for i, name in enumerate(WRITERS)
+        }
         self._done: Callable[[int], None] | None = None
 
     def _taker(self, name: str) -> Callable[[int, int, int], None]:
