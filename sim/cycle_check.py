@@ -12,15 +12,17 @@ from sat_hdl.compiler.cycles import pieces
 from sat_hdl.compiler.graph import build
 from sat_hdl.compiler.layers import Linear, Model
 from sat_hdl.compiler.lower import Step, compile_step
+from sat_hdl.compiler.models import MODELS
 from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config
 from sat_hdl.driver import Accelerator
 from sat_hdl.sim.device import Device
 from sat_hdl.sim.fuzz.programs import SIZE, make
+from sat_hdl.sim.fuzz.runner import CONFIGS as FUZZED
 from sat_hdl.sim.memory_config import MemoryConfig
 from sat_hdl.sim.transport import SimTransport
 
-__all__ = ["Check", "StepCase", "Watched", "array_products"]
+__all__ = ["CONFIGS", "LATENCIES", "STEPS", "Check", "StepCase", "Watched", "array_products"]
 
 #: Latencies of memory, reads and writes.
 LATENCIES = (1, 5, 10, 30, 80, 200)
@@ -92,6 +94,44 @@ class StepCase:
         return f"{self.model}, {how}, batch {self.batch}, {self.dataflow}, {memory}"
 
 
+#: Devices that are compared: those that random programs run on, and that of 8 × 8.
+CONFIGS = FUZZED | {"8x8": Config()}
+#: Steps of each, shorter ones first.
+STEPS: dict[str, list[StepCase]] = {
+    "2x2": [
+        StepCase(model="mlp", batch=4),
+        StepCase(model="mlp", batch=16, method="dense", latency=100),
+        StepCase(model="cnn", batch=4, method="sdwp"),
+        StepCase(model="resnet", batch=4, latency=100),
+        StepCase(model="cnn", batch=4, method="dense", dataflow="os", latency=1),
+        StepCase(model="mlp", batch=8, keep=4, bandwidth=0.5),
+    ],
+    "2x8": [
+        StepCase(model="mlp", batch=8, group=4, keep=1, latency=1),
+        StepCase(model="mlp", batch=32, method="dense", latency=200),
+        StepCase(model="cnn", batch=4, group=4),
+        StepCase(model="resnet", batch=4, method="dense", latency=50),
+        StepCase(model="cnn", batch=2, method="sdwp", group=4, dataflow="ws", latency=30),
+    ],
+    "4x4": [
+        StepCase(model="mlp", batch=8, group=16, latency=1),
+        StepCase(model="mlp", batch=32, method="dense", latency=200),
+        StepCase(model="cnn", batch=4),
+        StepCase(model="resnet", batch=4, method="dense", latency=50),
+        StepCase(model="cnn", batch=8, method="dense", latency=200),
+    ],
+    "8x8": [
+        StepCase(model="mlp", batch=16),
+        StepCase(model="mlp", batch=64, method="dense", latency=200),
+        StepCase(model="cnn", batch=4, keep=1),
+        StepCase(model="cnn", batch=8, method="dense", latency=50),
+        StepCase(model="resnet", batch=4, method="sdwp", latency=1),
+        StepCase(model="resnet", batch=8, dataflow="os", latency=30),
+        StepCase(model="cnn", batch=16, method="dense", dataflow="ws"),
+    ],
+}  # fmt: skip
+
+
 class Watched:
     """A simulated device beside the cycle model.
 
@@ -147,11 +187,11 @@ class Watched:
         assert self._size >= SIZE
         return self.run(f"program {seed}", case.words, case.address, memory, case.parameters)
 
-    def step(self, model: Model, case: StepCase) -> Check:
+    def step(self, case: StepCase) -> Check:
         """A whole training step: its two programs."""
         step = compile_step(
-            build(model), self.config, batch=case.batch, method=case.method, keep=case.keep, group=case.group,
-            dataflow=case.dataflow,
+            build(MODELS[case.model]), self.config, batch=case.batch, method=case.method, keep=case.keep,
+            group=case.group, dataflow=case.dataflow,
         )  # fmt: skip
         memory = Memory(read_latency=case.latency, write_latency=case.latency, bandwidth=case.bandwidth)
         parts = [self.run(str(case), *program, memory) for program in _programs(step)]

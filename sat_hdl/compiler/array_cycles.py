@@ -8,7 +8,7 @@ from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config
 from sat_hdl.memory.read_pipe import ReadPipe
 
-__all__ = ["ArrayRun", "Supply", "latencies", "run_product", "run_stationary"]
+__all__ = ["ArrayRun", "Supply", "conversions", "latencies", "run_product", "run_stationary"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ def latencies(config: Config) -> tuple[int, int]:
         return 10 + config.weight_stationary, 2 + edges
     # Of other formats products are rounded, but operands not normalised at the edge.
     return 15 + config.weight_stationary, edges
+
+
+def conversions(config: Config) -> tuple[int, int]:
+    """``latency`` of :class:`~sat_hdl.arith.convert.Widen` and :class:`~sat_hdl.arith.convert.Narrow`."""
+    return (2, 3) if config.operand_format == "fp16" else (1, 2)
 
 
 @dataclass

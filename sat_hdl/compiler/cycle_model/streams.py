@@ -172,18 +172,20 @@ class Writer:
         return bisect_left(self._ends, beats)
 
     def room(self, beats: int) -> int | None:
-        """When so many beats can have been taken, for want of room; None if that is not known yet."""
+        """When so many beats can have been taken, for want of room; None if that is not known yet. Of more beats at
+        once than there is room for, only those that are here by now count."""
         ready = 0
+        unknown = None if self._asking else 0
         if beats > DEPTH:
             burst = self.burst(beats - DEPTH)
             if burst >= len(self._gone):
-                return None
+                return unknown
             ready = self._gone[burst] + 1
         # A burst whose last beat is taken needs a place among those that wait to be asked for.
         burst = self.burst(beats) - (self._ends[self.burst(beats)] != beats) - _WAITING
         if burst >= 0:
             if burst >= len(self._grants):
-                return None
+                return unknown
             ready = max(ready, self._grants[burst] + 1)
         return ready
 

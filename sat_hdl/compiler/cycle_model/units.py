@@ -7,8 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sat_hdl.arith.convert import Narrow
-from sat_hdl.compiler.array_cycles import Supply, run_product, run_stationary
+from sat_hdl.compiler.array_cycles import Supply, conversions, run_product, run_stationary
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts
@@ -197,7 +196,7 @@ class StoreModel:
         self._config, self._clock, self._compute = config, clock, compute
         self._writer = Writer(clock, ports, 0, self._written)
         self._done: Done | None = None
-        self._through = Banks.latency + 1 + Narrow(format=config.format).latency + 1
+        self._through = Banks.latency + 1 + conversions(config)[1] + 1
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
         config = self._config

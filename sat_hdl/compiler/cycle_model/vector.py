@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sat_hdl.arith.convert import Narrow, Widen
+from sat_hdl.compiler.array_cycles import conversions
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.compiler.cycle_model.streams import BURST, FIRST_BURST, Reader, Writer, bursts
@@ -163,7 +163,7 @@ def _outputs(action: str, registers: Registers) -> list[str]:
 
 def _quiet(config: Config) -> int:
     """From the last vector's being taken to the unit's being done, if nothing is written."""
-    return Widen(format=config.format).latency + 4
+    return conversions(config)[0] + 4
 
 
 def _steps(config: Config, action: str, registers: Registers, inputs, outputs, written: dict[str, list[int]]):
@@ -194,10 +194,10 @@ def _steps(config: Config, action: str, registers: Registers, inputs, outputs, w
     # Cycles of a full vector and of a run's last: those of its beats. Of windows, few vectors give any.
     wide = inputs if windowed else [name for name in (*inputs, *outputs) if name in width]
     full, ends = (max(passes, *(beats(name, many) for name in wide)) for many in (lanes, last))
-    narrow_last = Narrow(format=config.format).latency
+    widen, narrow = conversions(config)
     late = {
-        name: Widen(format=config.format).latency + passes * Lane.latency + 6
-        + (narrow_last if width.get(name, 16) == 16 else 0)
+        name: widen + passes * Lane.latency + 6
+        + (narrow if width.get(name, 16) == 16 else 0)
         for name in outputs
     }  # fmt: skip
     for name in outputs:
@@ -208,7 +208,9 @@ def _steps(config: Config, action: str, registers: Registers, inputs, outputs, w
         yield from _plain(config, run, runs, vectors, full, ends, beats, inputs, outputs, totals, late)
         return
     least = _CONTEST if action == "maxpool" else _CHAIN
-    cycles = max(per_chunk * ((vectors - 1) * full + ends), least)
+    alone = per_chunk * ((vectors - 1) * full + ends)
+    # Only within a window a chunk waits for the one before.
+    cycles = max(alone, least)
     # Results leave when nothing else is read; vectors of a chunk that come one a cycle leave no time for that.
     leaves = per_chunk * vectors if cycles <= per_chunk * vectors else 0
     takes = {name: per_chunk * beats(name, run) for name in inputs}
@@ -220,7 +222,7 @@ def _steps(config: Config, action: str, registers: Registers, inputs, outputs, w
         extra = {
             name: per_chunk * vectors * (beats(name, lanes) - 1) + scales * Lane.latency for name in gives
         }
-        yield _Step(takes, cycles + final * leaves, gives, {name: late[name] + extra[name] for name in gives})
+        yield _Step(takes, (cycles if number % window else alone) + final * leaves, gives, {name: late[name] + extra[name] for name in gives})
 
 
 def _plain(config, run, runs, vectors, full, ends, beats, inputs, outputs, totals, late):
