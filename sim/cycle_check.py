@@ -14,7 +14,7 @@ from sat_hdl.compiler.layers import Linear, Model
 from sat_hdl.compiler.lower import Step, compile_step
 from sat_hdl.compiler.models import MODELS
 from sat_hdl.compiler.product import Product
-from sat_hdl.config import Config
+from sat_hdl.config import Config, ConfigError
 from sat_hdl.driver import Accelerator
 from sat_hdl.sim.device import Device
 from sat_hdl.sim.fuzz.programs import SIZE, make
@@ -163,6 +163,16 @@ class Watched:
 
     def product(self, rng: Random) -> Check:
         """A random product with biases, from memory to memory: the forward program of a linear layer."""
+        while True:
+            try:
+                name, step = self._linear(rng)
+                break
+            except ConfigError:  # it doesn't fit the buffers
+                continue
+        memory = Memory(read_latency=rng.choice(LATENCIES), write_latency=rng.choice(LATENCIES))
+        return self.run(f"{name}, {memory}", *next(_programs(step)), memory)
+
+    def _linear(self, rng: Random) -> tuple[str, Step]:
         config = self.config
         m, k = rng.randint(1, 6 * config.rows), rng.randint(8, rng.choice((40, 200)))
         n = rng.randint(1, config.cols * rng.choice((4, 12)))
@@ -172,12 +182,10 @@ class Watched:
             keep, group, method = config.max_m, config.max_m, "dense"
         elif rng.random() < 0.8:
             k = -(-k // group) * group
-        graph = build(Model(k, [Linear(n)]))
         dataflow = rng.choice(("auto", "os", "ws"))
+        graph = build(Model(k, [Linear(n)]))
         step = compile_step(graph, config, batch=m, method=method, keep=keep, group=group, dataflow=dataflow)
-        memory = Memory(read_latency=rng.choice(LATENCIES), write_latency=rng.choice(LATENCIES))
-        name = f"{m} × {k} × {n} {method} {keep}:{group} {dataflow}, {memory}"
-        return self.run(name, *next(_programs(step)), memory)
+        return f"{m} × {k} × {n} {method} {keep}:{group} {dataflow}", step
 
     def program(self, seed: str) -> Check:
         """A random program: everything that the units do, side by side."""

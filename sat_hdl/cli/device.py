@@ -103,11 +103,15 @@ def model_image(name: str, method: Method, sparsity: str, batch: int, seed: int,
     return step_image(graph, trainer, config, batch)
 
 
-def predicted_cycles(image: Image, program: ImageProgram, config: Config, memory: Any = None) -> int | None:
-    """What the cycle model says of a program of ``image``, if no overflow makes it skip runs.
+def predicted_cycles(
+    image: Image, program: ImageProgram, config: Config, memory: Any = None, *, overflow: bool = False
+) -> int | None:
+    """What the cycle model says of a program of ``image``; None if ``memory`` is random.
 
-    ``memory``: a :class:`~sat_hdl.sim.memory.MemoryConfig`, or None for the model's default. None is returned if it
-    is random.
+    Arguments
+    ---------
+    memory: a :class:`~sat_hdl.sim.memory.MemoryConfig`, or None for the model's default.
+    overflow: whether the overflow flag makes it skip runs.
     """
     from sat_hdl.compiler.cycle_model import Memory, predict
 
@@ -120,7 +124,10 @@ def predicted_cycles(image: Image, program: ImageProgram, config: Config, memory
             read_latency=read, write_latency=write, outstanding=memory.outstanding, bandwidth=memory.bandwidth
         )
     words = image.words(program).tolist()
-    return predict(words, config, model, address=program.address, parameters=program.parameters).cycles
+    found = predict(
+        words, config, model, address=program.address, parameters=program.parameters, overflow=overflow
+    )
+    return found.cycles
 
 
 def counter_rows(counters: dict[str, int]) -> list[tuple[str, str]]:

@@ -106,7 +106,9 @@ def command(
             write_json(partial, chrome_trace(image, done, title))
     programs = [_told(each) for each in done]
     for told, each in zip(programs, done):
-        told["predicted"] = predicted_cycles(image, each.program, used, outside)
+        told["predicted"] = predicted_cycles(
+            image, each.program, used, outside, overflow=each.counters.overflow
+        )
     result = {
         "title": title,
         "rows": used.rows,

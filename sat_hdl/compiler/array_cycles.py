@@ -185,7 +185,8 @@ def _pass(
     tile: _Tile | None, drained: _Tile | None, now: int, initial: int, result_latency: int
 ) -> tuple[int, int, int | None]:
     """A pass over a bank of sums from cycle ``now`` on, which loads those of ``tile`` and drains those of
-    ``drained``. → the cycle after it, when the next initial accumulator is there, and the cycle of its last result."""
+    ``drained``. → the cycle after it, when the next initial accumulator is there, and the cycle of its last
+    result."""
     rows = slots = 0
     for part in (tile, drained):
         if part is not None:

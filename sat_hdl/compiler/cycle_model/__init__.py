@@ -57,8 +57,11 @@ def predict(
     Raises
     ------
     ConfigError: a program that has no end, or whose units wait for each other.
+    IsaError: a word that is no instruction.
     """
-    return _Device([int(word) for word in words], config, memory or Memory(), address, parameters, overflow).run()
+    return _Device(
+        [int(word) for word in words], config, memory or Memory(), address, parameters, overflow
+    ).run()
 
 
 class _Device:
@@ -69,7 +72,7 @@ class _Device:
         self._clock = clock = Clock()
         self._ports = ports = Ports(clock, memory)
         self._start, self._parameters = address, [*parameters, *[0] * 256]
-        self._program: list[Instruction] = [decode(word) for word in words]
+        self._words, self._decoded = words, dict[int, Instruction]()
         semaphores = Semaphores(clock)
         self._compute = ComputeModel(config)
         models = {
@@ -106,7 +109,7 @@ class _Device:
         if self._going:
             return
         self._going = True
-        while self._end < 0 and self._place < len(self._program) and self._obey():
+        while self._end < 0 and self._place < len(self._words) and self._obey():
             pass
         self._going = False
 
@@ -117,7 +120,9 @@ class _Device:
             return False
         taken = max(self._now, there)
         now = taken + 1
-        instruction = self._program[self._place]
+        instruction = self._decoded.get(self._place)
+        if instruction is None:
+            instruction = self._decoded[self._place] = decode(self._words[self._place])
         follows = self._place + 1
         if instruction.unit is not None:
             queue = self._queues[instruction.unit]

@@ -51,7 +51,7 @@ class Fetch:
         self._clock.at(at, begin)
 
     def word(self, address: int) -> int | None:
-        """When the instruction at ``address`` can be taken by a front end that waits for it; None if not known yet."""
+        """When the instruction at ``address`` can be taken by a front end that waits for it; None: not known yet."""
         if self._jumping:
             return None
         first = address // self._beat

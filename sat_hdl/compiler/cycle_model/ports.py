@@ -36,8 +36,8 @@ class Memory:
             raise ValueError(f"A memory's bandwidth must be up to 2 beats per cycle, not {self.bandwidth!r}")
 
 
-#: What a client is told of its burst: the cycle in which it is granted; of a read those in which the first and the last
-#: beat is there, of a write those in which the last beat is given away and the answer is known.
+#: What a client is told of its burst: the cycle in which it is granted; of a read those in which the first and the
+#: last beat is there, of a write those in which the last beat is given away and the answer is known.
 Granted = Callable[[int, int, int], None]
 
 

@@ -16,8 +16,8 @@ __all__ = ["BURST", "DEPTH", "FIRST_BURST", "Reader", "Writer", "bursts"]
 
 #: Beats of the longest burst, and of room in a stream: what the units build their streams with.
 BURST, DEPTH = 16, 256
-#: From a descriptor's last word to the cycle in which its first burst can be asked for: the walk's two ranks, then the
-#: split's two; one more for the word itself.
+#: From a descriptor's last word to the cycle in which its first burst can be asked for: the walk's two ranks, then
+#: the split's two; one more for the word itself.
 FIRST_BURST = 5
 #: Writer: bursts that may wait to be asked for.
 _WAITING = 16
@@ -45,8 +45,8 @@ class Reader:
     Arguments
     ---------
     client: its number at the read port.
-    arrived: called for every burst with its beats and the cycles in which the first and last are offered, if all before
-        have been taken.
+    arrived: called for every burst with its beats and the cycles in which the first and last are offered, if all
+        before have been taken.
     """
 
     #: From a beat's being at the reader to its being offered.
