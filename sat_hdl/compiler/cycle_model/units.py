@@ -226,8 +226,10 @@ class StoreModel:
             self._waits = True
             return
         chunks, words = self._chunks[end - 1], self._words[end - 1]
-        begin = max(self._read, self._made - self._through - self._held)
-        self._read = self._compute.read(begin, words - self._taken)
+        more = words - self._taken
+        # The pipe holds words for so many cycles.
+        ahead = self._held * (chunks - self._given) // max(1, more)
+        self._read = self._compute.read(max(self._read, self._made - self._through - ahead), more)
         at = max(self._made + chunks - self._given, self._read + self._through, room)
         self._made, self._taken, self._given = at, words, chunks
         self._next += 1
