@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 
-from sat_hdl.compiler.array_cycles import run_product, run_stationary
+from sat_hdl.compiler.array_cycles import run_product
 from sat_hdl.compiler.cycle_model import Memory, predict
 from sat_hdl.compiler.cycles import pieces
 from sat_hdl.compiler.graph import build
@@ -14,6 +14,7 @@ from sat_hdl.compiler.layers import Linear, Model
 from sat_hdl.compiler.lower import Step, compile_step
 from sat_hdl.compiler.models import MODELS
 from sat_hdl.compiler.product import Product
+from sat_hdl.compiler.turn_cycles import run_stationary
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.driver import Accelerator
 from sat_hdl.sim.device import Device

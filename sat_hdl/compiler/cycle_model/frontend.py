@@ -1,7 +1,8 @@
 """Front end, queues and semaphores of the cycle model."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
@@ -145,20 +146,34 @@ class Semaphores:
         taken(self._clock.now)
 
 
+class Model(Protocol):
+    """What a unit does. ``copies``: cycles in which a run's registers are copied, right after its start."""
+
+    copies: int
+
+    def start(self, at: int, action: str, registers: Mapping[str, int], done: Callable[[int], None]):
+        """Begins a run in cycle ``at``; ``done`` is told when it is over."""
+        ...
+
+
 class Queue:
     """A unit's queue of instructions and its registers.
 
     Arguments
     ---------
-    unit: its name. model: what it does. overflow: whether the overflow flag is up.
-    room: called when an entry has left.
+    unit: its name. model: what it does. room: called when an entry has left.
 
     Members
     -------
-    busy, blocked: cycles. runs: how many. idle: from when on nothing is queued or running; None: not known.
+    overflow: whether the overflow flag is up. busy, blocked: cycles. runs: how many. idle: from when on nothing is
+        queued or running; None: not known.
     """
 
-    def __init__(self, clock: Clock, unit: str, model, semaphores: Semaphores, room: Callable[[], None]):
+    overflow = False
+
+    def __init__(
+        self, clock: Clock, unit: str, model: Model, semaphores: Semaphores, room: Callable[[], None]
+    ):
         self._clock, self._model, self._semaphores, self._room = clock, model, semaphores, room
         self._number = list(UNITS).index(unit)
         self.registers = {register.name: 0 for register in UNITS[unit].registers}
@@ -244,8 +259,6 @@ class Queue:
         self._model.start(start, str(instruction.action), dict(self.registers), self._done)
         self._room()
         self.go()
-
-    overflow = False
 
     def skips(self, instruction: Instruction) -> bool:
         """Whether it does nothing, for the overflow flag is up."""

@@ -7,12 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from sat_hdl.compiler.array_cycles import Supply, conversions, run_product, run_stationary
+from sat_hdl.compiler.array_cycles import Supply, conversions, run_product
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts
 from sat_hdl.compiler.product import Product
 from sat_hdl.compiler.stationary import StationaryJob
+from sat_hdl.compiler.turn_cycles import run_stationary
 from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
 from sat_hdl.memory.banks import Banks
