@@ -64,7 +64,7 @@ def test_random_programs(watched):
 
 def test_steps_within_a_hundredth(watched):
     device, name = watched
-    for case in STEPS[name][:4]:
+    for case in STEPS[name][:3]:
         check = device.step(case)
         assert abs(check.error) < 0.01, check
 
