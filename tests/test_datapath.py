@@ -279,20 +279,22 @@ def test_held_weights(rigs, name, seed):
     check_stores(rig, want, result, stall)
 
 
+@pytest.mark.parametrize("slots", [0, 1, 3])
 @pytest.mark.parametrize("name", [name for name in CONFIGS if CONFIGS[name].weight_stationary])
-def test_results_far_behind_their_accumulators(rigs, name):
-    """Sums travel for many turns of many rows of A each: more tiles than any queue holds."""
+def test_results_far_behind_their_accumulators(rigs, name, slots):
+    """Sums travel for many turns of many rows of A each: more tiles than any queue holds; and the last row's weights
+    come when many sums have begun."""
     config = CONFIGS[name]
     rig = rigs.setdefault(name, None) or Rig(config)
     rigs[name] = rig
     rng = np.random.default_rng(1)
-    m, k, n = 8 * config.rows + 33, config.rows, config.cols
+    m, k, n = 8 * config.rows + 33, config.rows, config.cols << slots
     a, b = operands(rng, (m, k)), operands(rng, (k, n))
-    west = load_groups(rig, rng, a.view(np.uint16), 1, 8, NONE)
+    west = load_groups(rig, rng, a.view(np.uint16), 1, 8 >> slots, NONE)
     north = load_b(rig, rng, b.view(np.uint16), None, False, NONE)
     acc, initial = load_initial(rig, rng, Initial.RESULTS, m, n, 3, NONE)
     rig.product(
-        dict(m=m, k=k, n=n, keep=1, group=1, accumulate=1, stationary=1, slots=0),
+        dict(m=m, k=k, n=n, keep=1, group=1, accumulate=1, stationary=1, slots=slots),
         start=Initial.RESULTS, west=west, north=north[0], north_pitch=north[1], initial=initial, result=3,
     )  # fmt: skip
     check_stores(rig, matmul(a, b, acc=acc), 3, NONE)

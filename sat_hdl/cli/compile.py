@@ -5,7 +5,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from sat_hdl.cli.device import BatchOption, Method, MethodOption, SeedOption, SparsityOption, model_image
+from sat_hdl.cli.device import (
+    BatchOption,
+    Method,
+    MethodOption,
+    SeedOption,
+    SparsityOption,
+    model_image,
+    predicted_cycles,
+)
 from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import atomic_file, console, print_json, progress
 
@@ -31,6 +39,8 @@ def command(
 ):
     """Compiles a training step to an image: its programs, forward and backward, with first weights, random samples
     and the gradient of their loss. `sat-hdl run`, `profile` and `disasm` take it.
+
+    Cycles are predicted for a memory that answers after 10 cycles.
     """
     from sat_hdl.image import save_image
 
@@ -54,6 +64,7 @@ def command(
                 "address": program.address,
                 "instructions": program.size // 8,
                 "operations": len(program.labels),
+                "predicted_cycles": predicted_cycles(image, program, wanted),
             }
             for program in image.programs
         },
@@ -69,6 +80,7 @@ def command(
         table.add_row(f"{name}, address", f"{figures['address']:#x}")
         table.add_row(f"{name}, instructions", f"{figures['instructions']:,}")
         table.add_row(f"{name}, operations", f"{figures['operations']:,}")
+        table.add_row(f"{name}, cycles by the model", f"{figures['predicted_cycles']:,}")
     table.add_row("bytes of memory", f"{image.size:,}")
     table.add_row("output", str(output))
     return console().print(table)

@@ -7,11 +7,11 @@ import typer
 
 from sat_hdl.cli.operands import sparsity_of
 from sat_hdl.config import Config, ConfigError, require
-from sat_hdl.image import Image
+from sat_hdl.image import Image, ImageProgram
 
 __all__ = [
     "BatchOption", "LatencyOption", "LimitOption", "Method", "MethodOption", "SeedOption", "SparsityOption",
-    "StallOption", "checked_limit", "counter_rows", "memory_config", "model_image", "number",
+    "StallOption", "checked_limit", "counter_rows", "memory_config", "model_image", "number", "predicted_cycles",
 ]  # fmt: skip
 
 #: Of memory that an image or a program may ask for: what 32-bit addresses reach.
@@ -101,6 +101,33 @@ def model_image(name: str, method: Method, sparsity: str, batch: int, seed: int,
     trainer = NetworkTrainer(graph, settings, GoldenEngine(config.operand_format))
     trainer.network.begin_with(imported.weights, imported.biases)
     return step_image(graph, trainer, config, batch)
+
+
+def predicted_cycles(
+    image: Image, program: ImageProgram, config: Config, memory: Any = None, *, overflow: bool = False
+) -> int | None:
+    """What the cycle model says of a program of ``image``; None if ``memory`` is random.
+
+    Arguments
+    ---------
+    memory: a :class:`~sat_hdl.sim.memory.MemoryConfig`, or None for the model's default.
+    overflow: whether the overflow flag makes it skip runs.
+    """
+    from sat_hdl.compiler.cycle_model import Memory, predict
+
+    model = Memory()
+    if memory is not None:
+        (least_read, read), (least_write, write) = memory.latencies
+        if (least_read, least_write) != (read, write) or any(memory.stalls):
+            return None
+        model = Memory(
+            read_latency=read, write_latency=write, outstanding=memory.outstanding, bandwidth=memory.bandwidth
+        )
+    words = image.words(program).tolist()
+    found = predict(
+        words, config, model, address=program.address, parameters=program.parameters, overflow=overflow
+    )
+    return found.cycles
 
 
 def counter_rows(counters: dict[str, int]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from sat_hdl.cli.device import (
     checked_limit,
     memory_config,
     model_image,
+    predicted_cycles,
 )
 from sat_hdl.cli.errors import Failure
 from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config
@@ -71,7 +72,8 @@ def command(
     where the image knows them.
 
     Of each unit: busy, of which it waited for memory; blocked, waiting for a semaphore; idle. They add up to the
-    program's cycles. `array` is the share of cycles in which the array took a weight.
+    program's cycles. `array` is the share of cycles in which the array took a weight. Where memory's latency is fixed
+    and nothing stalls, the cycle model's prediction is beside what was measured.
     """
     from sat_hdl.driver import DeviceError
     from sat_hdl.sim.profile import profile
@@ -102,6 +104,11 @@ def command(
     if trace is not None:
         with atomic_file(trace) as partial:
             write_json(partial, chrome_trace(image, done, title))
+    programs = [_told(each) for each in done]
+    for told, each in zip(programs, done):
+        told["predicted"] = predicted_cycles(
+            image, each.program, used, outside, overflow=each.counters.overflow
+        )
     result = {
         "title": title,
         "rows": used.rows,
@@ -109,7 +116,7 @@ def command(
         "latency": latency,
         "stall": stall,
         "seed": seed,
-        "programs": [_told(each) for each in done],
+        "programs": programs,
         "html": None if page is None else str(page),
         "trace": None if trace is None else str(trace),
     }
@@ -148,8 +155,10 @@ def _print(told: dict[str, Any]):
     def share(count: int) -> str:
         return f"{count:,} {100 * count / cycles:5.1f} %"
 
+    predicted = told["predicted"]
+    model = "" if predicted is None else f" (model {predicted:,}, {100 * (predicted / cycles - 1):+.2f} %)"
     table = Table(
-        title=f"{told['name']}: {cycles:,} cycles; array busy {100 * told['array']:.1f} %, "
+        title=f"{told['name']}: {cycles:,} cycles{model}; array busy {100 * told['array']:.1f} %, "
         f"busier direction of memory {100 * told['memory_port']:.1f} %",
         title_justify="left",
     )

@@ -1,18 +1,10 @@
 """What a product costs on an array whose streams never stall: a closed form, for choosing before running."""
 
+from sat_hdl.compiler.array_cycles import latencies
 from sat_hdl.compiler.product import Product
 from sat_hdl.compiler.stationary import Piece, StationaryJob, cuts
-from sat_hdl.config import Config
 
 __all__ = ["best_dataflow", "expected_cycles", "pieces", "product_cycles", "stationary_cycles"]
-
-#: The array's edge.
-_EDGE_LATENCY = 2
-
-
-def _result_latency(config: Config) -> int:
-    """From a sum's last weight to the exchange that may fetch it."""
-    return 10 + config.weight_stationary
 
 
 def product_cycles(product: Product, *, accumulate: bool = False) -> int:
@@ -20,16 +12,16 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
 
     A tile takes kept · span cycles, where span is its slots, at least the adder's loop. Its results leave,
     one a row and slot, while others compute; two banks of accumulators take turns, so with short chains the
-    exchange sets the pace. A tile of more than J slots takes both banks and overlaps with no other. Exact for
-    binary16 operands where tiles of up to J slots compute for longer than their exchange takes; an estimate
-    elsewhere (within 15 %, and a few cycles).
+    exchange sets the pace. A tile of more than J slots takes both banks and overlaps with no other. Exact where tiles
+    of up to J slots compute for longer than their exchange takes; an estimate elsewhere (within 15 %, and a few
+    cycles): :func:`~sat_hdl.compiler.array_cycles.run_product` is exact always, but takes its time.
 
     Arguments
     ---------
     accumulate: whether initial accumulators are loaded, the first tile's before it can start.
     """
     config = product.config
-    latency = _result_latency(config)
+    latency, drain = latencies(config)
     full, rest = divmod(product.m, config.rows)
     total = exchange = span = 0
     for band in product.bands():
@@ -51,8 +43,7 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
             else:
                 total += tiles * max(compute, exchange, alone // 2)
     # The last exchange follows the last sums slot by slot; its results pass the rows, then wait for all columns.
-    tail = latency + _EDGE_LATENCY + config.rows + config.cols
-    return total - (span - 1) + exchange + tail
+    return total - (span - 1) + exchange + latency + drain
 
 
 def stationary_cycles(job: StationaryJob) -> int:
@@ -65,11 +56,11 @@ def stationary_cycles(job: StationaryJob) -> int:
     beats = -(-job.samples * job.group // config.west_elements)
     last_slot = ((job.m - 1) % job.samples << job.slots) + job.columns - 1
     # The first two turns' sums are passed on before any is there, so 2·8 cycles later at the earliest.
-    latency = _result_latency(config)
+    latency, drain = latencies(config)
     if span * keep >= beats:
         latency = max(latency, 2 * span - 1 - span * (keep - 1))
     last_turn = (job.turns - 1) * max(span * keep, beats) + span * (keep - 1) + last_slot
-    return last_turn + 1 + latency + _EDGE_LATENCY + config.rows + config.cols
+    return last_turn + 1 + latency + drain
 
 
 def pieces(product: Product) -> list[Piece]:

@@ -119,6 +119,11 @@ class ProductUnit(wiring.Component):
                     queue.w_data.eq(walk.tiles.payload),
                     queue.w_en.eq(walk.tiles.valid & walk.tiles.ready),
                 ]
+                if name == "north":
+                    # Held weights come once. Later tiles must not wait behind them: some weights come only after
+                    # sums that start from those tiles' accumulators.
+                    with m.If(job.stationary & ~walk.tiles.payload.opens):
+                        m.d.comb += queue.w_en.eq(0)
                 tile = data.View(tile_layout(config), queue.r_data)
                 beyond.append(users[name](m, run, tile, queue, start, kept))
             m.d.comb += walk.tiles.ready.eq(Cat(ready).all())
@@ -272,9 +277,6 @@ class ProductUnit(wiring.Component):
             m.d.sync += first.eq(0)
             with m.If(tile.opens):
                 m.d.sync += opening.eq(now)
-            with m.Elif(run.job.stationary):
-                m.d.comb += queue.r_en.eq(1)
-                m.d.sync += first.eq(1)
             with m.Else():
                 m.d.sync += now.eq(opening)
         with m.Elif(queue.r_rdy):

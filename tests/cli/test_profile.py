@@ -73,6 +73,13 @@ def test_cycles_add_up(profiled, image, memory):
             assert (layer["busy"]["compute"] == 0) == (layer["array_busy"] == 0) == vectors
 
 
+def test_the_model_is_told_beside_it(profiled, image):
+    for program in profiled(image)["programs"]:
+        assert program["predicted"] == pytest.approx(program["cycles"], rel=0.01)
+    (program, _) = profiled(image, "--latency", "1:20")["programs"]
+    assert program["predicted"] is None
+
+
 def test_products_take_what_the_array_must_do(profiled, small, image):
     """Rows of a tile, sums of K, slots of columns: of FF and WU the array's work is known beforehand."""
     told = profiled(image)
