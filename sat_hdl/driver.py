@@ -144,8 +144,8 @@ class Accelerator:
         """
         if step.size > self._transport.memory_size:
             raise ConfigError(
-                f"This step needs {step.size:,} bytes of memory; the device has {self._transport.memory_size:,}. Take a "
-                "smaller batch or model."
+                f"This step needs {step.size:,} bytes of memory; the device has {self._transport.memory_size:,}. "
+                "Take a smaller batch or model."
             )
         self._step = step
         start = step.parameters_end if keep_parameters else 0

@@ -31,6 +31,7 @@ COMMANDS = (
     "compare",
     "build",
     "boards",
+    "emulate",
     "synth",
     "isa",
     "disasm",

@@ -129,7 +129,7 @@ class MemoryLink(wiring.Component):
                     m.d.sync += result.eq(Result.OUT_OF_SEQUENCE)
                 with m.Else():
                     m.d.sync += [expected.eq(expected + 1), fresh.eq(0)]
-                    with m.If((writes & (number == REQUEST_HEADER) & ~ended)):
+                    with m.If(writes & (number == REQUEST_HEADER) & ~ended):
                         m.d.comb += access.start.eq(1)
                         m.next = "EXECUTE"
                     with m.Elif(counted & (number == _COUNTED_HEADER)):

@@ -16,10 +16,9 @@ __all__ = ["AxiRam"]
 class AxiRam(wiring.Component):
     """A subordinate with ``size`` bytes from address 0 on.
 
-    A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 4 cycles after its address
-    was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what is
-    written there is dropped, what is read there is of no meaning. A read and a write at once of the same bytes, which
-    AXI leaves open, gives what is written.
+    A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 4 cycles after its
+    address was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what is written
+    there is dropped, what is read there is of no meaning.
 
     Arguments
     ---------
