@@ -77,7 +77,7 @@ class ModelDevice:
 
 
 class LinePort:
-    """A port to a :class:`ModelDevice` that loses, changes and invents frames, keeps bytes for a while, and may go away.
+    """A port to a :class:`ModelDevice` that damages frames, keeps bytes for a while, and may go away.
 
     Members
     -------

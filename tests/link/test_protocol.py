@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sat_hdl.link.protocol import CRC, ESCAPE, FLAG, Answer, Deframer, Op, Request, Result, Status, frame
 
 BODIES = st.lists(
-    st.lists(st.sampled_from([FLAG, ESCAPE, 0, 1, 0x5E, 0x5D, 0xFF]), min_size=1, max_size=40).map(bytes), max_size=5
+    st.lists(st.sampled_from([FLAG, ESCAPE, 0, 1, 0x5E, 0x5D, 0xFF]), min_size=1, max_size=40).map(bytes),
+    max_size=5,
 )
 
 

@@ -1,4 +1,4 @@
-"""From bytes to bodies: as the host's own deframer finds them, whatever stalls; without room nothing is half taken."""
+"""From bytes to bodies: as the host's own deframer finds them, whatever stalls; nothing is half taken."""
 
 import random
 
@@ -10,7 +10,7 @@ from sat_hdl.sim.damage import Damage
 
 
 def received(simulate, dut, octets, rng, *, gap=0.2, stall=0.3, patience=400):
-    """Bodies, how often something was damaged, and the cycles between the last FLAG and the last body's first byte."""
+    """Bodies, and how often something was damaged."""
     bodies, damaged = [[]], []
 
     async def source(ctx):
