@@ -50,8 +50,12 @@ def open_transport(url: str, config: Config | None = None) -> Transport:
 
     name = place if parts.scheme == "serial" else f"{parts.scheme}://{place}"
     transport = serial_transport(name, _number(url, options, "baud", DEFAULT_BAUD))
-    if config is not None:
-        transport.check_config(config)
+    try:
+        if config is not None:
+            transport.check_config(config)
+    except ConfigError:
+        transport.close()
+        raise
     return transport
 
 

@@ -60,6 +60,9 @@ class Transport(Protocol):
         """Returns when the device interrupts. Raises TimeoutError if it has not within ``limit`` of its cycles."""
         ...
 
+    def close(self):
+        """Gives back what it holds, such as a port. Allowed twice."""
+
 
 @dataclass(frozen=True)
 class Counters:

@@ -3,6 +3,7 @@
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,10 +93,14 @@ def command(
     if image.config is None and (device is None or preset is not None or config is not None):
         image = replace(image, config=chosen_config(preset, config))
     with progress("Simulating" if device is None else f"Connecting to {device}") as show:
-        transport = _transport(image.config, device, outside)
-        image = replace(image, config=transport.config)
-        places = [(address, length) for address, length, _ in dumps]
-        result, octets = _run(image, Accelerator(transport, limit=limit), places, show)
+        with closing(_transport(image.config, device, outside)) as transport:
+            require(
+                transport.memory_size >= outside.size,
+                f"This needs {outside.size:,} bytes of memory; the device has {transport.memory_size:,}.",
+            )
+            image = replace(image, config=transport.config)
+            places = [(address, length) for address, length, _ in dumps]
+            result, octets = _run(image, Accelerator(transport, limit=limit), places, show)
     for (_, _, file), content in zip(dumps, octets):
         with atomic_file(file) as partial:
             partial.write_bytes(content.tobytes())
@@ -201,7 +206,7 @@ def _dump(text: str, image: Image) -> tuple[int, int, Path]:
 
 
 def _transport(config: Config | None, device: str | None, outside: Any) -> Transport:
-    """To the device at the URL ``device``, or a simulated one, with as much memory as ``outside`` has at least."""
+    """To the device at the URL ``device``, or one simulated with the memory ``outside``."""
     if device is None:
         from sat_hdl.sim.transport import SimTransport
 
@@ -209,12 +214,7 @@ def _transport(config: Config | None, device: str | None, outside: Any) -> Trans
         return SimTransport(config, outside)
     from sat_hdl.connect import open_transport
 
-    transport = open_transport(device, config)
-    require(
-        transport.memory_size >= outside.size,
-        f"This needs {outside.size:,} bytes of memory; the device has {transport.memory_size:,}.",
-    )
-    return transport
+    return open_transport(device, config)
 
 
 def _run(

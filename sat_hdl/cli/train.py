@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -133,18 +133,15 @@ def command(
             "method": method.value, "keep": keep, "group": group, "epochs": epochs, "batch": batch, "seed": seed,
             "lr": lr,
         }  # fmt: skip
-        with atomic_dir(output) as folder, _bar(f"Training {model} ({backend.value})") as show:
+        with (
+            atomic_dir(output) as folder,
+            _bar(f"Training {model} ({backend.value})") as show,
+            nullcontext() if transport is None else closing(transport),
+        ):
             figures = train_model(
-                model,
-                data,
-                chosen,
-                wanted,
-                dataflow=dataflow.value,
-                on_device=backend is Backend.rtl,
-                transport=transport,
-                folder=folder,
-                show=show,
-            )
+                model, data, chosen, wanted, dataflow=dataflow.value, on_device=backend is Backend.rtl,
+                transport=transport, folder=folder, show=show,
+            )  # fmt: skip
         return _report(
             figures, json, output=str(output), data=data, method=method.value,
             sparsity="dense" if pair is None else sparsity, model=model, epochs=epochs, batch=batch, seed=seed, lr=lr,

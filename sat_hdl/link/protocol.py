@@ -11,7 +11,7 @@ the count of bytes (2) for READ_… and FILL.
 **Answer**, device to host, one for each frame: the sequence that the device expects next (1), the request's (1),
 data, and a status (1): :class:`Result` in the low bits, and the flags IRQ, FAILED, FRESH. IRQ: the device's
 interrupt. FAILED: a request was not OK; it stays until CLEAR, so that no write's failure is lost with its answer.
-FRESH: nothing but SYNC was executed since the reset, so a host that knows better knows that what it wrote may be gone.
+FRESH: nothing but SYNC was executed since the reset, so a host that knows better knows that what it wrote is gone.
 
 **Once and in order.** The device executes a request only if its sequence is the one expected, and a SYNC has come
 since the reset, and then expects the next (modulo 256). A repeated START is thus never executed twice. Whatever else

@@ -98,6 +98,9 @@ class LinkTransport(Transport):
             done += count
         self.session.execute(requests)
 
+    def close(self):
+        self.port.close()
+
     def wait(self, limit: int):
         pause, seen = 0.001, -1
         look = since = time.monotonic()
@@ -134,9 +137,9 @@ def _writes(address: int, octets: np.ndarray) -> list[Request]:
     requests = []
     end = address + len(octets)
     first, last = -(-address // FILL_UNIT) * FILL_UNIT, end // FILL_UNIT * FILL_UNIT
-    zero = np.zeros(0, bool)
+    zero: np.ndarray = np.zeros(0, bool)
     if first < last:
-        zero = ~octets[first - address : last - address].reshape(-1, FILL_UNIT).any(axis=1)
+        zero = np.logical_not(octets[first - address : last - address].reshape(-1, FILL_UNIT).any(axis=1))
     # Where what is to be done changes, as addresses.
     edges = first + FILL_UNIT * (np.flatnonzero(np.diff(zero)) + 1)
     begins = sorted({address, *([first] if zero.size and zero[0] else []), *edges.tolist()})

@@ -17,8 +17,8 @@ class AxiRam(wiring.Component):
     """A subordinate with ``size`` bytes from address 0 on.
 
     A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 4 cycles after its
-    address was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what is written
-    there is dropped, what is read there is of no meaning.
+    address was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what
+    is written there is dropped, what is read there is of no meaning.
 
     Arguments
     ---------

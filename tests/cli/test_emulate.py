@@ -1,6 +1,7 @@
 """`sat-hdl emulate`, and the commands that take `--device`: a board in another process, over a line that damages."""
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -28,14 +29,14 @@ def board(small, tmp_path):
     ]
     words += ["--link", tmp_path / "board", "--json"]
     command = [sys.executable, "-m", "sat_hdl", "emulate", *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            text = ""
-            while not text.endswith("}\n"):
+            text = b""
+            while not text.endswith(b"}\n"):
                 assert select.select([process.stdout], [], [], 500)[0], "the board did not start in time"
-                line = process.stdout.readline()
-                assert line, process.stderr.read()
-                text += line
+                more = os.read(process.stdout.fileno(), 4096)
+                assert more, process.stderr.read()
+                text += more
             yield json.loads(text), process
         finally:
             process.kill()
@@ -47,7 +48,7 @@ def test_run_and_train(sat_hdl, board, image, small, tmp_path):
     assert device == f"serial://{tmp_path / 'board'}"
     # A step's image runs as on the simulated device, to the last byte.
     dumps = {
-        where: [f"linear.{part}={tmp_path / where}.{part}" for part in "wv"] for where in ("here", "there")
+        where: [f"linear1.{part}={tmp_path / where}.{part}" for part in "wv"] for where in ("here", "there")
     }
     found = {}
     for where, words in (("here", []), ("there", ["--device", device])):
@@ -61,7 +62,7 @@ def test_run_and_train(sat_hdl, board, image, small, tmp_path):
         assert there == (tmp_path / f"here.{part}").read_bytes() and any(there)
 
     rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((10, 4, 4, 1)).astype(np.float32), np.arange(10) % 3
+    x, y = rng.standard_normal((10, 16)).astype(np.float32), np.arange(10) % 3
     np.savez(tmp_path / "data.npz", x_train=x[:6], y_train=y[:6], x_test=x[6:], y_test=y[6:])
     words = [
         "train",
@@ -87,7 +88,7 @@ def test_run_and_train(sat_hdl, board, image, small, tmp_path):
 
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
-    said = process.stderr.read().splitlines()[-1]
+    said = process.stderr.read().decode().splitlines()[-1]
     assert said.startswith("Ended after ") and "damaged" in said
     assert not (tmp_path / "board").exists()
 

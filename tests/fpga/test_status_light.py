@@ -1,5 +1,7 @@
 """The light: what it shows of each state."""
 
+from itertools import pairwise
+
 import pytest
 
 from sat_hdl.fpga.status_light import StatusLight
@@ -13,7 +15,7 @@ def test_patterns(simulate):
     async def bench(ctx):
         async def watch(name):
             lights = [(await ctx.tick().sample(dut.led))[2] for _ in range(4 * dut.period)]
-            shown[name] = (sum(lights), sum(a != b for a, b in zip(lights, lights[1:])))
+            shown[name] = (sum(lights), sum(a != b for a, b in pairwise(lights)))
 
         await watch("waits")
         ctx.set(dut.running, 1)

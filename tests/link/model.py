@@ -124,3 +124,6 @@ class LinePort:
         self.reopened += 1
         self._line.clear()
         self._waiting.clear()
+
+    def close(self):
+        pass

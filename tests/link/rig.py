@@ -91,6 +91,9 @@ class SimPort:
     def reopen(self):
         self.reopened += 1
 
+    def close(self):
+        pass
+
 
 def memory(seed: int) -> np.ndarray:
     """Random bytes for the whole memory, with many that frames must escape."""

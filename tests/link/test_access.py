@@ -1,4 +1,4 @@
-"""What the hardware of a request refuses. What it does is shown with the whole link: tests/link/test_memory_link.py."""
+"""What the hardware of a request refuses. What it does is shown with the whole link, in test_memory_link.py."""
 
 import pytest
 
