@@ -87,6 +87,15 @@ def test_a_device_that_was_reset_is_noticed(done):
     assert device.registers[0] == done + 1
 
 
+def test_another_program_in_between_is_noticed():
+    device = ModelDevice()
+    one, other = session(device, rate=0.0), session(device, rate=0.0)
+    one.execute([Request(Op.WRITE_CSR, 0, bytes(4))])
+    with pytest.raises(DeviceWasReset, match="another program spoke to it"):
+        other.execute([Request(Op.WRITE_CSR, 0, bytes(4)), Request(Op.WRITE_CSR, 4, bytes(4))] * 3)
+        one.execute([Request(Op.WRITE_CSR, 0, bytes(4))])
+
+
 class Silent(LinePort):
     def receive(self, timeout):
         return b""
