@@ -1,10 +1,11 @@
 """The accelerator with its host link and a port to memory: what every board has in common."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.config import Config
+from sat_hdl.fpga.status_light import StatusLight
 from sat_hdl.fpga.uart import UartReceiver, UartTransmitter
 from sat_hdl.link.identity import Identity
 from sat_hdl.link.memory_link import MemoryLink
@@ -18,9 +19,6 @@ __all__ = ["SatBoard", "SerialBoard"]
 class SatBoard(wiring.Component):
     """SatTop and a :class:`~sat_hdl.link.memory_link.MemoryLink`, which share a memory.
 
-    The light blinks about once a second while the device waits, is lit while a program runs, and flickers, 8 times
-    as fast, after one has failed or a frame was damaged, until the next program starts.
-
     Arguments
     ---------
     config: of SatTop. memory_size: bytes of memory behind ``m_axi``, from address 0, a multiple of 64.
@@ -31,7 +29,7 @@ class SatBoard(wiring.Component):
     rx: In(stream of 8 bits), from the host, always taken. tx: Out(stream of 8 bits).
     m_axi: Out(Axi4Signature), identifiers of ``id_bits``.
     irq: Out(1). A program has ended. busy: Out(1). One runs, or a request is executed.
-    led: Out(1).
+    led: Out(1). See :class:`~sat_hdl.fpga.status_light.StatusLight`.
     """
 
     def __init__(self, *, config: Config, memory_size: int, clock_hz: float, buffer: int = 4096):
@@ -84,20 +82,13 @@ class SatBoard(wiring.Component):
             self.busy.eq(system.running | link.busy),
         ]
 
-        # A blink of a second: a power of two of cycles from 3/4 to 3/2 of it.
-        width = max(6, round(self._clock_hz * 2 / 3).bit_length())
-        clock, trouble = Signal(width), Signal()
-        m.d.sync += clock.eq(clock + 1)
-        with m.If(system.failed | link.damaged):
-            m.d.sync += trouble.eq(1)
-        with m.Elif(system.running):
-            m.d.sync += trouble.eq(0)
-        with m.If(system.running):
-            m.d.comb += self.led.eq(1)
-        with m.Elif(trouble):
-            m.d.comb += self.led.eq(clock[-4])
-        with m.Else():
-            m.d.comb += self.led.eq(Cat(clock[-3:]).all())
+        m.submodules.light = light = StatusLight(clock_hz=self._clock_hz)
+        m.d.comb += [
+            light.running.eq(system.running),
+            light.failed.eq(system.failed),
+            light.damaged.eq(link.damaged),
+            self.led.eq(light.led),
+        ]
         return m
 
 

@@ -103,6 +103,26 @@ COMPONENTS: dict[str, _Entry] = {
     "read-port": _Entry(module="sat_hdl.memory.read_port", cls="ReadPort", arguments=_memory_port),
     "write-port": _Entry(module="sat_hdl.memory.write_port", cls="WritePort", arguments=_memory_port),
     "sdram": _Entry(module="sat_hdl.memory.sdram.controller", cls="AxiSdram", arguments=_sdram),
+    "board": _Entry(
+        module="sat_hdl.fpga.sat_board",
+        cls="SatBoard",
+        arguments=lambda c: {"config": c, "memory_size": 1 << 25, "clock_hz": 60e6},
+    ),
+    "memory-link": _Entry(
+        module="sat_hdl.link.memory_link",
+        cls="MemoryLink",
+        arguments=lambda c: {"data_bits": c.memory_bits, "csr_bits": 9},
+    ),
+    "axi-mux": _Entry(
+        module="sat_hdl.memory.axi_mux",
+        cls="AxiMux",
+        arguments=lambda c: {"managers": 2, "data_bits": c.memory_bits, "id_bits": 4},
+    ),
+    "axi-ram": _Entry(
+        module="sat_hdl.memory.axi_ram",
+        cls="AxiRam",
+        arguments=lambda c: {"size": 1 << 16, "data_bits": c.memory_bits, "id_bits": 5},
+    ),
     "integer-multiply": _Entry(
         module="sat_hdl.arith.integer_multiply",
         cls="IntegerMultiply",

@@ -50,8 +50,12 @@ def open_transport(url: str, config: Config | None = None) -> Transport:
 
     name = place if parts.scheme == "serial" else f"{parts.scheme}://{place}"
     transport = serial_transport(name, _number(url, options, "baud", DEFAULT_BAUD))
-    if config is not None:
-        transport.check_config(config)
+    try:
+        if config is not None:
+            transport.check_config(config)
+    except ConfigError:
+        transport.close()
+        raise
     return transport
 
 
@@ -70,5 +74,7 @@ def _simulated(place: str, size: int, config: Config | None) -> Transport:
     chosen = load(place) if place.endswith(".toml") else preset(place)
     if config is not None and config != chosen:
         raise ConfigError(f"The device sim://{place} has another configuration than the one that is wanted.")
-    require(size % 4096 == 0 and size <= 1 << 32, f"memory must be a multiple of 4096 up to 4 GiB, not {size}.")
+    require(
+        size % 4096 == 0 and size <= 1 << 32, f"memory must be a multiple of 4096 up to 4 GiB, not {size}."
+    )
     return SimTransport(chosen, MemoryConfig(size=size))

@@ -60,6 +60,9 @@ class Transport(Protocol):
         """Returns when the device interrupts. Raises TimeoutError if it has not within ``limit`` of its cycles."""
         ...
 
+    def close(self):
+        """Gives back what it holds, such as a port. Allowed twice."""
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -144,8 +147,8 @@ class Accelerator:
         """
         if step.size > self._transport.memory_size:
             raise ConfigError(
-                f"This step needs {step.size:,} bytes of memory; the device has {self._transport.memory_size:,}. Take a "
-                "smaller batch or model."
+                f"This step needs {step.size:,} bytes of memory; the device has {self._transport.memory_size:,}. "
+                "Take a smaller batch or model."
             )
         self._step = step
         start = step.parameters_end if keep_parameters else 0

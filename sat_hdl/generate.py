@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from amaranth.hdl import Shape, ShapeCastable
+from amaranth.hdl import Const, Shape, ShapeCastable, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
@@ -67,7 +67,9 @@ def _latencies(component: wiring.Component) -> dict[str, int]:
 def _ports(component: wiring.Component) -> list[dict[str, Any]]:
     """Every port of the module by its Verilog name, and where the fields of a payload lie in it."""
     ports = []
-    for path, member, _ in component.signature.flatten(component):
+    for path, member, value in component.signature.flatten(component):
+        if isinstance(Value.cast(value), Const):  # the `ready` of a stream that is always so: no port
+            continue
         shape = Shape.cast(member.shape)
         port = {
             "name": port_name(component.signature, path),

@@ -1,4 +1,4 @@
-"""A design whose host speaks to it by bytes: a :class:`~sat_hdl.sim.memory.System` with a serial port, or byte streams."""
+"""A design whose host speaks to it by bytes, through a serial port or as streams, all simulated in C++."""
 
 import ctypes
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ _QUIET = 4
 
 
 class ByteSystem(System):
-    """A design with a memory on its AXI4 port and the host on ``rx`` and ``tx``. Its output ``busy`` says that there is
-    something to do.
+    """A design with a memory on its AXI4 port and the host on ``rx`` and ``tx``. Its output ``busy`` says that there
+    is something to do.
 
     Arguments
     ---------
@@ -47,8 +47,8 @@ class ByteSystem(System):
         self.reset()
 
     def exchange(self, octets: bytes = b"", *, limit: int) -> tuple[bytes, int]:
-        """Sends ``octets`` as soon as the port allows, and simulates ``limit`` cycles, or fewer if nothing is on the way
-        any more and the design is not busy; returns what came from it, and the cycles."""
+        """Sends ``octets`` as soon as the port allows, and simulates ``limit`` cycles, or fewer if nothing is on the
+        way any more and the design is not busy; returns what came from it, and the cycles."""
         quiet = _QUIET * 10 * (self._divisor or 1)
         exchange = lib.Exchange(data=octets, count=len(octets), limit=limit, quiet=quiet)
         status = self._lib.sim_system_exchange(self._system, ctypes.byref(exchange))

@@ -1,4 +1,4 @@
-"""Training a network on the simulated device, held to the golden model bit for bit.
+"""Training a network on a device, simulated or real, held to the golden model bit for bit.
 
 The host writes a batch, starts the forward program, computes the loss and its gradient from the logits, and starts
 the backward program, which leaves new weights, momentum and pruned copies in memory."""
@@ -10,7 +10,7 @@ import numpy as np
 from sat_hdl.compiler.graph import Graph
 from sat_hdl.compiler.lower import Step, compile_step
 from sat_hdl.config import Config
-from sat_hdl.driver import Accelerator, Counters
+from sat_hdl.driver import Accelerator, Counters, Transport
 from sat_hdl.sim.golden.engine import GoldenEngine
 from sat_hdl.sim.golden.network_train import NetworkConfig, NetworkTrainer
 from sat_hdl.sim.golden.prune import Pruned
@@ -75,6 +75,7 @@ class DeviceTrainer(NetworkTrainer):
     graph, config: see :class:`NetworkTrainer`.
     device: configuration of the hardware.
     memory: how its memory behaves; its size is made to fit. None: as :class:`MemoryConfig` does by itself.
+    transport: to a device that was built with ``device``; None: it is simulated with ``memory``.
     dataflow: of the products, see :func:`~sat_hdl.compiler.lower.compile_step`.
 
     Members
@@ -90,8 +91,10 @@ class DeviceTrainer(NetworkTrainer):
         device: Config,
         memory: MemoryConfig | None = None,
         dataflow: str = "auto",
+        transport: Transport | None = None,
     ):
         super().__init__(graph, config, GoldenEngine(device.operand_format))
+        self._transport = transport
         self.totals = Totals()
         self.mismatch: str | None = None
         self._graph, self._device, self._memory, self._dataflow = graph, device, memory, dataflow
@@ -116,7 +119,7 @@ class DeviceTrainer(NetworkTrainer):
             # Later batches are of this size or smaller, and take no more memory.
             size = -(-step.size // 4096) * 4096
             memory = MemoryConfig(size=size) if self._memory is None else self._memory
-            self._accelerator = Accelerator(SimTransport(self._device, memory))
+            self._accelerator = Accelerator(self._transport or SimTransport(self._device, memory))
         accelerator = self._accelerator
         if step is not self._loaded:
             first = self._loaded is None

@@ -5,7 +5,7 @@ import numpy as np
 from sat_hdl.compiler.graph import Graph
 from sat_hdl.compiler.vectors import scalar_parameters
 from sat_hdl.config import Config
-from sat_hdl.driver import Accelerator
+from sat_hdl.driver import Accelerator, Transport
 from sat_hdl.image import Image, ImageProgram
 from sat_hdl.sim.device_train import compiled_step, parameters_of
 from sat_hdl.sim.golden.convert import narrow
@@ -14,11 +14,20 @@ from sat_hdl.sim.golden.network_train import NetworkTrainer
 __all__ = ["step_image"]
 
 
-class _Memory:
+class _Memory(Transport):
     """Plain memory, for a driver to fill."""
 
-    def __init__(self, size: int):
+    def __init__(self, config: Config, size: int):
         self.octets = np.zeros(size, np.uint8)
+        self._config = config
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    @property
+    def memory_size(self) -> int:
+        return len(self.octets)
 
     def read(self, address: int, size: int) -> np.ndarray:
         return self.octets[address : address + size].copy()
@@ -44,7 +53,7 @@ def step_image(graph: Graph, trainer: NetworkTrainer, device: Config, batch: int
     """
     config = trainer.config
     step = compiled_step(graph, config, device, batch)
-    memory = _Memory(-(-step.size // 4096) * 4096)
+    memory = _Memory(device, -(-step.size // 4096) * 4096)
     host = Accelerator(memory)
     host.load(step)
     for name, value in parameters_of(trainer).items():

@@ -32,6 +32,7 @@ COMMANDS = (
     "sweep",
     "build",
     "boards",
+    "emulate",
     "synth",
     "isa",
     "disasm",

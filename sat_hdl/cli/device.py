@@ -10,8 +10,9 @@ from sat_hdl.config import Config, ConfigError, require
 from sat_hdl.image import Image, ImageProgram
 
 __all__ = [
-    "BatchOption", "LatencyOption", "LimitOption", "Method", "MethodOption", "SeedOption", "SparsityOption",
-    "StallOption", "checked_limit", "counter_rows", "memory_config", "model_image", "number", "predicted_cycles",
+    "BatchOption", "DeviceOption", "LatencyOption", "LimitOption", "Method", "MethodOption", "SeedOption",
+    "SparsityOption", "StallOption", "checked_limit", "counter_rows", "memory_config", "model_image", "number",
+    "predicted_cycles",
 ]  # fmt: skip
 
 #: Of memory that an image or a program may ask for: what 32-bit addresses reach.
@@ -44,6 +45,15 @@ LatencyOption = Annotated[
 ]
 StallOption = Annotated[
     float, typer.Option("--stall", help="Probability per cycle that a channel of memory rests, 0 to below 1.")
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        help="Where the device is: serial:///dev/PORT?baud=RATE, socket://HOST:PORT, sim://PRESET. By default it is "
+        "simulated here.",
+        metavar="URL",
+    ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", help="Cycles after which a program is ended as failed.")]
 

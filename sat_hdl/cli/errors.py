@@ -5,6 +5,8 @@ import errno
 from typer.exceptions import TyperException
 
 from sat_hdl.config import ConfigError
+from sat_hdl.driver import DeviceError
+from sat_hdl.link.session import LinkError
 from sat_hdl.sim.build import BuildError, ToolError
 
 __all__ = ["FAILED", "INTERRUPTED", "WRONG_USE", "Failure", "status_and_sentence"]
@@ -25,7 +27,7 @@ def status_and_sentence(error: BaseException) -> tuple[int, str] | None:
             context = getattr(error, "ctx", None)
             hint = f" Try `{context.command_path} --help`." if context else ""
             return error.exit_code, f"{error.format_message()}{hint}"
-        case Failure() | BuildError() | ToolError():
+        case Failure() | BuildError() | ToolError() | DeviceError() | LinkError():
             return FAILED, str(error)
         case ConfigError():
             return WRONG_USE, str(error)

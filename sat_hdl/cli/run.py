@@ -1,7 +1,9 @@
-"""``sat-hdl run``: programs on the simulated device."""
+"""``sat-hdl run``: programs on a device, simulated or real."""
 
 import struct
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ import typer
 from rich.table import Table
 
 from sat_hdl.cli.device import (
+    DeviceOption,
     LatencyOption,
     LimitOption,
     SeedOption,
@@ -23,8 +26,9 @@ from sat_hdl.cli.device import (
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import atomic_file, console, print_json, progress
-from sat_hdl.config import ConfigError, require
+from sat_hdl.config import Config, ConfigError, require
 from sat_hdl.control.csr import PARAMETERS
+from sat_hdl.driver import Accelerator, DeviceError, Transport
 from sat_hdl.image import Image, ImageProgram, is_image, load_image
 
 __all__ = ["command", "program_image"]
@@ -64,6 +68,7 @@ def command(
     size: Annotated[
         str | None, typer.Option("--memory-size", help="Bytes of memory, at least.", metavar="BYTES")
     ] = None,
+    device: DeviceOption = None,
     latency: LatencyOption = "10",
     stall: StallOption = 0.0,
     limit: LimitOption = 1_000_000_000,
@@ -72,8 +77,9 @@ def command(
     config: ConfigFile = None,
     json: Json = False,
 ):
-    """Runs a program, or all of an image one after another, on the simulated device; prints how each ended, its
-    cycles and counters. Exit status 1 if one failed: the error, and the instruction at which it was found, are told.
+    """Runs a program, or all of an image one after another, on the simulated device or that of --device, where
+    --latency and --stall have no effect; prints how each ended, its cycles and counters. Exit status 1 if one failed:
+    the error, and the instruction at which it was found, are told.
     """
     checked_limit(limit)
     image = program_image(program, start, preset, config)
@@ -84,9 +90,17 @@ def command(
     ends += [address + len(octets) for address, octets in image.pieces.items()]
     needed = max([image.size, *ends, 0 if size is None else number(size, "--memory-size")])
     outside = memory_config(needed, latency, stall, seed)
-    if image.config is None:
+    if image.config is None and (device is None or preset is not None or config is not None):
         image = replace(image, config=chosen_config(preset, config))
-    result, octets = _simulate(image, outside, limit, [(address, length) for address, length, _ in dumps])
+    with progress("Simulating" if device is None else f"Connecting to {device}") as show:
+        with closing(_transport(image.config, device, outside)) as transport:
+            require(
+                transport.memory_size >= outside.size,
+                f"This needs {outside.size:,} bytes of memory; the device has {transport.memory_size:,}.",
+            )
+            image = replace(image, config=transport.config)
+            places = [(address, length) for address, length, _ in dumps]
+            result, octets = _run(image, Accelerator(transport, limit=limit), places, show)
     for (_, _, file), content in zip(dumps, octets):
         with atomic_file(file) as partial:
             partial.write_bytes(content.tobytes())
@@ -96,8 +110,9 @@ def command(
         "preset": preset_name(preset, config) if not is_image(program) else None,
         "rows": config_used.rows if config_used else None,
         "cols": config_used.cols if config_used else None,
-        "latency": latency,
-        "stall": stall,
+        "device": device,
+        "latency": latency if device is None else None,
+        "stall": stall if device is None else None,
         "seed": seed,
         **result,
         "dumps": [str(file) for _, _, file in dumps],
@@ -190,45 +205,51 @@ def _dump(text: str, image: Image) -> tuple[int, int, Path]:
     return number(address, "The address in --dump"), number(length, "The bytes in --dump"), Path(file)
 
 
-def _simulate(
-    image: Image, outside: Any, limit: int, dumps: list[tuple[int, int]]
+def _transport(config: Config | None, device: str | None, outside: Any) -> Transport:
+    """To the device at the URL ``device``, or one simulated with the memory ``outside``."""
+    if device is None:
+        from sat_hdl.sim.transport import SimTransport
+
+        assert config is not None
+        return SimTransport(config, outside)
+    from sat_hdl.connect import open_transport
+
+    return open_transport(device, config)
+
+
+def _run(
+    image: Image, device: Accelerator, dumps: list[tuple[int, int]], show: Callable[[str], None]
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Runs the programs of ``image``; returns what is to be told, and the bytes that are wanted."""
-    from sat_hdl.driver import Accelerator, DeviceError
-    from sat_hdl.sim.transport import SimTransport
-
-    assert image.config is not None
     programs, error = [], None
-    with progress("Simulating") as show:
-        device = Accelerator(SimTransport(image.config, outside), limit=limit)
-        for address, octets in image.pieces.items():
-            device.write_bytes(address, octets)
-        for program in image.programs:
-            show(f"Running {program.name}")
-            told: dict[str, Any] = {
-                "name": program.name,
-                "address": program.address,
-                "status": "done",
-                "fault": None,
+    for address, octets in image.pieces.items():
+        device.write_bytes(address, octets)
+    for program in image.programs:
+        show(f"Running {program.name}")
+        told: dict[str, Any] = {
+            "name": program.name,
+            "address": program.address,
+            "status": "done",
+            "fault": None,
+        }
+        try:
+            counters = device.run(program.address, program.parameters)
+        except DeviceError as failure:
+            error, counters = str(failure), failure.counters
+            told |= {
+                "status": "failed",
+                "fault": None if failure.fault is None else asdict(failure.fault),
             }
-            try:
-                counters = device.run(program.address, program.parameters)
-            except DeviceError as failure:
-                error, counters = str(failure), failure.counters
-                told |= {
-                    "status": "failed",
-                    "fault": None if failure.fault is None else asdict(failure.fault),
-                }
-            if counters is not None:
-                told |= {
-                    "cycles": counters["cycles"],
-                    "overflow": counters.overflow,
-                    "counters": counters.values,
-                }
-            programs.append(told)
-            if error is not None:
-                break
-        return {"programs": programs, "error": error}, [device.read_bytes(*place) for place in dumps]
+        if counters is not None:
+            told |= {
+                "cycles": counters["cycles"],
+                "overflow": counters.overflow,
+                "counters": counters.values,
+            }
+        programs.append(told)
+        if error is not None:
+            break
+    return {"programs": programs, "error": error}, [device.read_bytes(*place) for place in dumps]
 
 
 def _print(result: dict[str, Any]):

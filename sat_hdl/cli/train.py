@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sat_hdl.cli.arrays import save_arrays
+from sat_hdl.cli.device import DeviceOption
 from sat_hdl.cli.errors import FAILED
 from sat_hdl.cli.operands import Backend, BackendOption, sparsity_of
 from sat_hdl.cli.options import (
@@ -96,6 +97,7 @@ def command(
     preset: Preset = None,
     config: ConfigFile = None,
     backend: BackendOption = Backend.rtl,
+    device: DeviceOption = None,
     json: Json = False,
 ):
     """Trains a perceptron: every matrix product and every pruning runs on the simulated hardware and is compared
@@ -108,7 +110,17 @@ def command(
     """
     from sat_hdl.sim.golden.train import TrainConfig
 
-    wanted = chosen_config(preset, config)
+    transport = None
+    if device is None:
+        wanted = chosen_config(preset, config)
+    else:
+        from sat_hdl.connect import open_transport
+
+        if model is None or backend is not Backend.rtl:
+            raise ConfigError("--device runs whole steps: give --model, and leave --backend out.")
+        given = preset is not None or config is not None
+        transport = open_transport(device, chosen_config(preset, config) if given else None)
+        wanted = transport.config
     check_dataflow(dataflow, wanted)
     pair = None if method is Method.dense else _sparsity(sparsity, method, wanted)
     keep, group = pair or (wanted.max_m, wanted.max_m)
@@ -121,21 +133,20 @@ def command(
             "method": method.value, "keep": keep, "group": group, "epochs": epochs, "batch": batch, "seed": seed,
             "lr": lr,
         }  # fmt: skip
-        with atomic_dir(output) as folder, _bar(f"Training {model} ({backend.value})") as show:
+        with (
+            atomic_dir(output) as folder,
+            _bar(f"Training {model} ({backend.value})") as show,
+            nullcontext() if transport is None else closing(transport),
+        ):
             figures = train_model(
-                model,
-                data,
-                chosen,
-                wanted,
-                dataflow=dataflow.value,
-                on_device=backend is Backend.rtl,
-                folder=folder,
-                show=show,
-            )
+                model, data, chosen, wanted, dataflow=dataflow.value, on_device=backend is Backend.rtl,
+                transport=transport, folder=folder, show=show,
+            )  # fmt: skip
         return _report(
             figures, json, output=str(output), data=data, method=method.value,
             sparsity="dense" if pair is None else sparsity, model=model, epochs=epochs, batch=batch, seed=seed, lr=lr,
-            preset=preset_name(preset, config), rows=wanted.rows, cols=wanted.cols, backend=backend.value,
+            preset=preset_name(preset, config) if device is None else preset, rows=wanted.rows, cols=wanted.cols,
+            backend=backend.value, device=device,
         )  # fmt: skip
     settings = TrainConfig(
         method=method.value,

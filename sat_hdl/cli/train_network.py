@@ -9,6 +9,7 @@ import msgspec
 from sat_hdl.cli.arrays import save_arrays
 from sat_hdl.cli.output import write_json
 from sat_hdl.config import Config, ConfigError
+from sat_hdl.driver import Transport
 
 __all__ = ["train_model"]
 
@@ -21,13 +22,15 @@ def train_model(
     *,
     dataflow: str,
     on_device: bool,
+    transport: Transport | None = None,
     folder: Path,
     show: Callable[[int, int, int], None],
 ) -> dict[str, Any]:
     """Trains the model called ``name`` (or in a TOML or Python file), fills ``folder``, returns the result's figures.
 
-    ``dataflow``: of the products on the device. ``settings``: of
-    :class:`~sat_hdl.sim.golden.network_train.NetworkConfig`. ``show``: is told steps done, steps in all, and epochs.
+    ``dataflow``: of the products on the device. ``transport``: to a device with ``config``, else it is simulated.
+    ``settings``: of :class:`~sat_hdl.sim.golden.network_train.NetworkConfig`. ``show``: is told steps done, steps in
+    all, and epochs.
     """
     from sat_hdl.compiler.graph import NETWORK_METHODS, build
     from sat_hdl.compiler.imported import chosen_model
@@ -53,7 +56,7 @@ def train_model(
     if on_device:
         from sat_hdl.sim.device_train import DeviceTrainer
 
-        device = DeviceTrainer(graph, training, config, dataflow=dataflow)
+        device = DeviceTrainer(graph, training, config, dataflow=dataflow, transport=transport)
     trainer = device or NetworkTrainer(graph, training, engine)
     trainer.network.begin_with(imported.weights, imported.biases)
     losses: list[float] = []

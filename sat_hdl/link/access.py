@@ -21,9 +21,9 @@ _OPEN = 15
 class LinkAccess(wiring.Component):
     """Executes one request at a time, a byte or a beat a cycle at most.
 
-    Every beat is a burst of its own: a byte of a serial port takes longer than memory's answer, so longer bursts would
-    gain nothing, and would keep the accelerator from its memory while their bytes trickle in. Its answer comes only
-    when all its writes have been answered.
+    Every beat is a burst of its own: a byte of a serial port takes longer than memory's answer, so longer bursts
+    would gain nothing, and would keep the accelerator from its memory while their bytes trickle in. A request is done
+    only when all its writes have been answered.
 
     Arguments
     ---------

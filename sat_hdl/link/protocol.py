@@ -1,24 +1,24 @@
 """The frames between a host and a device, over two byte streams that may lose, change and invent bytes.
 
 **Frame.** FLAG, body, CRC, FLAG. The CRC is CRC-32/ISO-HDLC (zlib.crc32) of the body, low byte first: with one
-frame in a hundred damaged, a CRC of 16 bits would let a wrong one pass every 6.5 million frames, a training's worth. A
-FLAG or ESCAPE within is sent as ESCAPE and the byte xor 0x20 (as in RFC 1662), so a FLAG always begins anew, whatever
-came before: what follows is understood again after one frame at most. Frames that are damaged are dropped.
+frame in a hundred damaged, a CRC of 16 bits would let a wrong one pass every 6.5 million frames, a training's worth.
+A FLAG or ESCAPE within is sent as ESCAPE and the byte xor 0x20 (as in RFC 1662), so a FLAG always begins anew,
+whatever came before: what follows is understood again after one frame at most. Frames that are damaged are dropped.
 
 **Request**, host to device: sequence (1 byte), :class:`Op` (1), address (4, low byte first), then data for writes, or
 the count of bytes (2) for READ_… and FILL.
 
-**Answer**, device to host, one for each frame: the sequence that the device expects next (1), the request's (1), data,
-and a status (1): :class:`Result` in the low bits, and the flags IRQ, FAILED, FRESH. IRQ: the device's interrupt.
-FAILED: a request was not OK; it stays until CLEAR, so that no write's failure is lost with its answer. FRESH:
-nothing but SYNC was executed since the reset, so a host that knows better knows that what it wrote may be gone.
+**Answer**, device to host, one for each frame: the sequence that the device expects next (1), the request's (1),
+data, and a status (1): :class:`Result` in the low bits, and the flags IRQ, FAILED, FRESH. IRQ: the device's
+interrupt. FAILED: a request was not OK; it stays until CLEAR, so that no write's failure is lost with its answer.
+FRESH: nothing but SYNC was executed since the reset, so a host that knows better knows that what it wrote is gone.
 
 **Once and in order.** The device executes a request only if its sequence is the one expected, and a SYNC has come
-since the reset, and then expects the next (modulo 256). A repeated START is thus never executed twice. Whatever else comes is answered with what is
-expected: OUT_OF_SEQUENCE, or BAD_FRAME if it was damaged. SYNC is executed whatever its sequence, changes nothing, and
-gives its address back: bytes never overtake each other, so when the host has the answer to a SYNC all that it sent
-before was executed, or is lost. That is all that it needs to recover from anything, to begin a session, and to go on
-with an old one, and no reset is needed for it.
+since the reset, and then expects the next (modulo 256). A repeated START is thus never executed twice. Whatever else
+comes is answered with what is expected: OUT_OF_SEQUENCE, or BAD_FRAME if it was damaged. SYNC is executed whatever
+its sequence, changes nothing, and gives its address back: bytes never overtake each other, so when the host has the
+answer to a SYNC all that it sent before was executed, or is lost. That is all that it needs to recover from anything,
+to begin a session, and to go on with an old one, and no reset is needed for it.
 
 **Window.** The device keeps frames that have come while it executes one, in a buffer of the size that its identity
 states. The host has no more than that on the way.

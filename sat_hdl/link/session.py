@@ -51,6 +51,10 @@ class Port(Protocol):
         """Opens it again, with nothing of what was on the way. Raises LinkError, with a sentence, if it can't."""
         ...
 
+    def close(self):
+        """Allowed twice."""
+        ...
+
 
 class Session:
     """Requests and their answers through ``port``; keeps as many on the way as the device's buffer allows.
@@ -91,7 +95,7 @@ class Session:
         batch = _Batch(requests)
         while batch.waiting or batch.flight:
             try:
-                while not batch.failed and batch.fits(self.buffer - 1):
+                while batch.failed is None and batch.fits(self.buffer - 1):
                     octets = batch.send(self._next, time.monotonic())
                     self._next = (self._next + 1) % 256
                     self._port.send(octets)
@@ -102,17 +106,17 @@ class Session:
                     self._recover(batch)
             except LinkLost:
                 self._recover(batch)
-        if batch.failed:
-            self._clear(batch)
+        if batch.failed is not None:
+            self._clear(batch, batch.failed)
         return batch.results
 
-    def _clear(self, batch: "_Batch"):
+    def _clear(self, batch: "_Batch", failed: Result):
         """Ends a batch of which a request failed."""
         clear = Request(Op.CLEAR)
         if batch.requests != [clear]:
             self.execute([clear])
         where = ", ".join(dict.fromkeys(f"{r.op.name} at {r.address:#x}" for r in batch.suspects))
-        raise BusError(f"The device answered with {batch.failed.name}: {where}.")
+        raise BusError(f"The device answered with {failed.name}: {where}.")
 
     # --- receiving --------------------------------------------------------------------------------------
 

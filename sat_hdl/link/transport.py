@@ -15,7 +15,7 @@ from sat_hdl.link.session import LinkError, Port, Session
 
 __all__ = ["LinkTransport", "serial_transport"]
 
-#: Seconds between questions whether the device is done, at most; between looks at its cycles; and that they may stand.
+#: Seconds between questions whether the device is done, at most; between looks at its cycles; that they may stand.
 _PAUSE, _LOOK, _STILL = 0.02, 1.0, 30.0
 #: How often a device that may not be there is called.
 _CALLS = 4
@@ -54,7 +54,9 @@ class LinkTransport(Transport):
         """Raises ConfigError unless the device was built with ``wanted``."""
         keys = [key for key in Config.__struct_fields__ if getattr(wanted, key) != getattr(self.config, key)]
         if keys:
-            what = ", ".join(f"{key} is {getattr(self.config, key)!r}, not {getattr(wanted, key)!r}" for key in keys)
+            what = ", ".join(
+                f"{key} is {getattr(self.config, key)!r}, not {getattr(wanted, key)!r}" for key in keys
+            )
             raise ConfigError(f"The device was built with another configuration: {what}.")
 
     # --- memory -----------------------------------------------------------------------------------------
@@ -96,6 +98,9 @@ class LinkTransport(Transport):
             done += count
         self.session.execute(requests)
 
+    def close(self):
+        self.port.close()
+
     def wait(self, limit: int):
         pause, seen = 0.001, -1
         look = since = time.monotonic()
@@ -132,9 +137,9 @@ def _writes(address: int, octets: np.ndarray) -> list[Request]:
     requests = []
     end = address + len(octets)
     first, last = -(-address // FILL_UNIT) * FILL_UNIT, end // FILL_UNIT * FILL_UNIT
-    zero = np.zeros(0, bool)
+    zero: np.ndarray = np.zeros(0, bool)
     if first < last:
-        zero = ~octets[first - address : last - address].reshape(-1, FILL_UNIT).any(axis=1)
+        zero = np.logical_not(octets[first - address : last - address].reshape(-1, FILL_UNIT).any(axis=1))
     # Where what is to be done changes, as addresses.
     edges = first + FILL_UNIT * (np.flatnonzero(np.diff(zero)) + 1)
     begins = sorted({address, *([first] if zero.size and zero[0] else []), *edges.tolist()})
@@ -160,8 +165,8 @@ def serial_transport(name: str, baud: int) -> LinkTransport:
     except LinkError:
         port.close()
         raise LinkError(
-            f"Nothing answers at {name!r} at {baud} baud: check that the board has power and its bitstream is loaded, that "
-            "this is its port, and that the rate is the one that it was built with (?baud=…)."
+            f"Nothing answers at {name!r} at {baud} baud: check that the board has power and its bitstream is "
+            "loaded, that this is its port, and that the rate is the one that it was built with (?baud=…)."
         ) from None
     except ConfigError:
         port.close()

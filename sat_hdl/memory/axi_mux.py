@@ -1,6 +1,6 @@
 """Several AXI4 managers on one memory."""
 
-from amaranth.hdl import Array, Cat, Module, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -47,7 +47,8 @@ class AxiMux(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         axi, ids = self.m_axi, self._id_bits
-        m.submodules.orders = orders = SyncFIFO(width=len(axi.awid) - ids, depth=self.ahead)
+        number = len(axi.awid) - ids
+        m.submodules.orders = orders = SyncFIFO(width=number, depth=self.ahead)
         for channel in ("ar", "aw"):
             m.submodules[f"{channel}_turn"] = turn = RoundRobin(count=self._managers)
             valid, free = getattr(axi, f"{channel}valid"), Signal(name=f"{channel}_free")
@@ -71,7 +72,9 @@ class AxiMux(wiring.Component):
                 with m.If(granted):
                     m.d.sync += [
                         valid.eq(1),
-                        getattr(axi, f"{channel}id").eq(Cat(getattr(manager, f"{channel}id")[:ids], i)),
+                        getattr(axi, f"{channel}id").eq(
+                            Cat(getattr(manager, f"{channel}id")[:ids], Const(i, number))
+                        ),
                         *(
                             getattr(axi, channel + field).eq(getattr(manager, channel + field))
                             for field in _FIELDS

@@ -16,10 +16,9 @@ __all__ = ["AxiRam"]
 class AxiRam(wiring.Component):
     """A subordinate with ``size`` bytes from address 0 on.
 
-    A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 4 cycles after its address
-    was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what is
-    written there is dropped, what is read there is of no meaning. A read and a write at once of the same bytes, which
-    AXI leaves open, gives what is written.
+    A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 4 cycles after its
+    address was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what
+    is written there is dropped, what is read there is of no meaning.
 
     Arguments
     ---------
@@ -38,6 +37,7 @@ class AxiRam(wiring.Component):
         if not isinstance(size, int) or size < least or size.bit_count() != 1 or size >= 1 << 32:
             raise ValueError(f"size must be a power of two from {least} to 2^31 bytes, not {size!r}")
         self._size, self._data_bits = size, data_bits
+        self._banks = Banks(parts=data_bits // 8, width=8, depth=8 * size // data_bits)
         super().__init__({"s_axi": In(Axi4Signature(data_bits=data_bits, id_bits=id_bits))})
 
     def elaborate(self, platform):
@@ -45,10 +45,10 @@ class AxiRam(wiring.Component):
         axi = self.s_axi
         beat = self._data_bits // 8
         shift, top = (beat - 1).bit_length(), (self._size - 1).bit_length()
-        m.submodules.banks = banks = Banks(parts=beat, width=8, depth=self._size // beat)
+        m.submodules.banks = banks = self._banks
 
         # --- writes -----------------------------------------------------------------------------------------
-        at, writing, error = Signal(32), Signal(), Signal()
+        at, writing = Signal(32), Signal()
         outside, takes, ends = Signal(), Signal(), Signal()
         m.d.comb += [
             outside.eq(at[top:].any()),
@@ -64,16 +64,17 @@ class AxiRam(wiring.Component):
             m.d.sync += axi.bvalid.eq(0)
         identifier = Signal.like(axi.awid)
         with m.If(takes):
-            m.d.sync += [at.eq(at + beat), error.eq(error | outside)]
+            m.d.sync += at.eq(at + beat)
         with m.If(ends):
             m.d.sync += [
                 writing.eq(0),
                 axi.bvalid.eq(1),
                 axi.bid.eq(identifier),
-                axi.bresp.eq(Mux(error | outside, Response.SLVERR, Response.OKAY)),
+                # A burst that goes outside ends there.
+                axi.bresp.eq(Mux(outside, Response.SLVERR, Response.OKAY)),
             ]
         with m.If(axi.awvalid & axi.awready):
-            m.d.sync += [at.eq(axi.awaddr), identifier.eq(axi.awid), writing.eq(1), error.eq(0)]
+            m.d.sync += [at.eq(axi.awaddr), identifier.eq(axi.awid), writing.eq(1)]
 
         # --- reads ------------------------------------------------------------------------------------------
         m.submodules.pipe = pipe = ReadPipe(
@@ -93,7 +94,7 @@ class AxiRam(wiring.Component):
             last.eq(left == 0),
             axi.arready.eq(~reading | (issued & last)),
             banks.read_address.eq(pipe.address),
-            banks.read_enable.eq(1),
+            banks.read_enable.eq(pipe.enable),
             pipe.data.eq(banks.read_data),
             asked.id.eq(reader),
             asked.last.eq(last),

@@ -57,7 +57,7 @@ class Rig(wiring.Component):
 
 
 @functools.cache
-def rig(data_bits: int = 64) -> ByteSystem:
+def rig(data_bits: int) -> ByteSystem:
     """Compiled once; its memory stays from test to test."""
     return ByteSystem(Rig(data_bits), memory=MemoryConfig(size=SIZE))
 
@@ -90,6 +90,9 @@ class SimPort:
 
     def reopen(self):
         self.reopened += 1
+
+    def close(self):
+        pass
 
 
 def memory(seed: int) -> np.ndarray:
