@@ -104,8 +104,8 @@ def test_training():
     assert step.size <= CHIP.size
     transport = SdramTransport(CONFIG)
     steps = Training(TINY, Accelerator(transport, limit=5_000_000), step, given, seed=1)
-    forward, backward, _ = steps.run()
+    steps.run()
     steps.run()
     # A refresh comes by every 774 cycles.
     assert transport.system.cycles > 50 * 774
-    print(f"forward {forward.cycles}, backward {backward.cycles} cycles")
+    print(f"{transport.system.cycles} cycles")
