@@ -30,6 +30,7 @@ COMMANDS = (
     "schedule",
     "compare",
     "build",
+    "program",
     "boards",
     "synth",
     "isa",
