@@ -42,7 +42,7 @@ def loader_board(board: Board) -> str:
 
 
 def find_bitstream(board: Board, given: Path | None) -> Path:
-    """The file ``given``; or what `sat-hdl build` wrote for ``board`` into folder ``given``, else here or in ./bit."""
+    """The file ``given``; or what `sat-hdl build` wrote for ``board``, in folder ``given``, else here or in ./bit."""
     if given is not None and not given.is_dir():
         if not given.exists():
             raise ConfigError(f"There is no file {str(given)!r}: build one with `sat-hdl build`.")
