@@ -53,7 +53,8 @@ class Sat(LiteXModule):
         self.ev.done = EventSourceLevel()
         self.ev.finalize()
         irq = Signal()
-        self.comb += self.ev.done.trigger.eq(irq)
+        # Migen's modules have these two without declaring them.
+        self.comb += self.ev.done.trigger.eq(irq)  # pyright: ignore[reportOperatorIssue]
         ports = {"i_clk": ClockSignal("sys"), "i_rst": ResetSignal("sys"), "o_irq": irq}
         for name, bus, (outwards, inwards) in (
             ("m_wb", self.memory, ("o", "i")),
@@ -61,7 +62,7 @@ class Sat(LiteXModule):
         ):
             ports |= {f"{outwards}_{name}_{signal}": getattr(bus, signal) for signal in _MANAGER_OUTPUTS}
             ports |= {f"{inwards}_{name}_{signal}": getattr(bus, signal) for signal in _MANAGER_INPUTS}
-        self.specials += Instance(made.module, **ports)
+        self.specials += Instance(made.module, **ports)  # pyright: ignore[reportOperatorIssue]
 
 
 def add_sat(
