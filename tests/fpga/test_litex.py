@@ -38,9 +38,9 @@ def soc(folder) -> str:
     text = platform.get_verilog(made, name="top").main_source
     # The memory's contents would be a file of LiteX's build; they are written over the bus.
     text = re.sub(r"\$readmemh\(.*\);", "", text)
-    # LiteX's text is not held to this project's warnings; the second is not among all, and writes what Migen means.
+    # Migen writes `<=` in combinational blocks, and means it.
     return (
-        "/* verilator lint_off */\n/* verilator lint_off COMBDLY */\n"
+        "/* verilator lint_off COMBDLY */\n"
         + text
         + "\n".join(path.read_text() for path in folder.glob("*.v"))
     )
