@@ -15,8 +15,9 @@ from sat_hdl.sim.verilog import emit
 
 __all__ = ["gate_level"]
 
-#: Of the cells' models: parameters of modes that they don't have, blocks without a name, `<=` in an initial block. Of the
-#: netlist: pins that nothing is on; and a vector's bits are cells of their own, so a vector seems to depend on itself.
+#: Of the cells' models: parameters of modes that they don't have, blocks without a name, `<=` in an initial block.
+#: Of the netlist: pins that nothing is on; and a vector's bits are cells of their own, so that a vector seems to
+#: depend on itself.
 _WAIVED = ("UNUSEDPARAM", "GENUNNAMED", "INITIALDLY", "PINMISSING", "UNDRIVEN", "UNOPTFLAT")
 
 #: Bytes of 9 bits; a port has 1, 2 or 4 of them, or a part of one. Widths, data pins and byte enables are as
