@@ -77,6 +77,7 @@ class DeviceTrainer(NetworkTrainer):
     memory: how its memory behaves; its size is made to fit. None: as :class:`MemoryConfig` does by itself.
     transport: to a device that was built with ``device``; None: it is simulated with ``memory``.
     dataflow: of the products, see :func:`~sat_hdl.compiler.lower.compile_step`.
+    design: text of the device's Verilog, such as a netlist of it, in place of what ``device`` makes.
 
     Members
     -------
@@ -92,12 +93,14 @@ class DeviceTrainer(NetworkTrainer):
         memory: MemoryConfig | None = None,
         dataflow: str = "auto",
         transport: Transport | None = None,
+        design: str | None = None,
     ):
         super().__init__(graph, config, GoldenEngine(device.operand_format))
         self._transport = transport
         self.totals = Totals()
         self.mismatch: str | None = None
         self._graph, self._device, self._memory, self._dataflow = graph, device, memory, dataflow
+        self._design = design
         self._steps: dict[int, Step] = {}
         self._loaded: Step | None = None
         self._accelerator: Accelerator | None = None
@@ -119,7 +122,8 @@ class DeviceTrainer(NetworkTrainer):
             # Later batches are of this size or smaller, and take no more memory.
             size = -(-step.size // 4096) * 4096
             memory = MemoryConfig(size=size) if self._memory is None else self._memory
-            self._accelerator = Accelerator(self._transport or SimTransport(self._device, memory))
+            transport = self._transport or SimTransport(self._device, memory, design=self._design)
+            self._accelerator = Accelerator(transport)
         accelerator = self._accelerator
         if step is not self._loaded:
             first = self._loaded is None

@@ -26,7 +26,7 @@ def test_same_input_same_bytes(tmp_path):
     made = [run(tmp_path / seed, "--preset", "tiny", hash_seed=seed) for seed in ("1", "2")]
     files = [{p.name: p.read_bytes() for p in (tmp_path / seed).iterdir()} for seed in ("1", "2")]
     assert files[0] == files[1]
-    assert set(files[0]) == {"sat_top.v", "manifest.json"}
+    assert set(files[0]) == {"sat_top.v", "manifest.json", "sat_top.core"}
     assert made[0]["manifest"] == json.loads(files[0]["manifest.json"])
     text = files[0]["sat_top.v"].decode()
     assert str(tmp_path) not in text and "src = " not in text and "sat_hdl/" not in text

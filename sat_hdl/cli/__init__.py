@@ -31,6 +31,7 @@ COMMANDS = (
     "compare",
     "sweep",
     "build",
+    "program",
     "boards",
     "emulate",
     "synth",

@@ -1,4 +1,4 @@
-"""``sat-hdl generate``: Verilog and a manifest."""
+"""``sat-hdl generate``: Verilog, a manifest, and a FuseSoC core."""
 
 import json as json_format
 from typing import Annotated
@@ -18,12 +18,13 @@ def command(
     component: Annotated[str, typer.Option(help="What to generate; `top` is all of it.")] = "top",
     json: Json = False,
 ):
-    """Verilog of the whole design, or of one component, and manifest.json beside it.
+    """Verilog of the whole design, or of one component, with manifest.json and a FuseSoC .core beside it.
 
     The manifest has the configuration, every port, the latencies and the versions of the tools. The same
     input gives the same bytes.
     """
     from sat_hdl.components import check_name
+    from sat_hdl.fusesoc import core_file
     from sat_hdl.generate import generate
 
     wanted = chosen_config(preset, config)
@@ -33,8 +34,9 @@ def command(
         say("Writing")
         (folder / made.verilog_file).write_text(made.verilog)
         (folder / "manifest.json").write_text(json_format.dumps(made.manifest, indent=2) + "\n")
-    files = [str(output / made.verilog_file), str(output / "manifest.json")]
+        (folder / f"{made.module}.core").write_text(core_file(made))
+    files = [str(output / name) for name in (made.verilog_file, "manifest.json", f"{made.module}.core")]
     if json:
         print_json({"component": component, "module": made.module, "files": files, "manifest": made.manifest})
     else:
-        console().print(f"Wrote {' and '.join(files)}.")
+        console().print(f"Wrote {', '.join(files)}.")
