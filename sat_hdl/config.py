@@ -183,7 +183,13 @@ PRESETS: dict[str, Config] = {
     "16x16": Config(rows=16, cols=16, sore_lanes=16),
     # Lanes, port and buffers in proportion: 4 channels of DDR4 and 9.5 MB of block RAM are on the paper's board.
     "paper-32x32": Config(
-        rows=32, cols=32, sore_lanes=32, memory_bits=512, vector_lanes=16, west_depth=4096, north_depth=16384,
+        rows=32,
+        cols=32,
+        sore_lanes=32,
+        memory_bits=512,
+        vector_lanes=16,
+        west_depth=4096,
+        north_depth=16384,
         result_depth=4096,
     ),
     "ulx3s-85f": Config(

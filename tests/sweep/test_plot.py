@@ -33,7 +33,7 @@ def test_formats(kind, head, tmp_path):
 
 
 def test_refusals(tmp_path):
-    with pytest.raises(ConfigError, match="must end in .png"):
+    with pytest.raises(ConfigError, match=r"must end in \.png"):
         pareto(rows(), tmp_path / "p.gif", tmp_path / "partial")
     with pytest.raises(ConfigError, match="nothing to plot"):
         pareto([row | {"seconds": ""} for row in rows()], tmp_path / "p.png", tmp_path / "partial")
