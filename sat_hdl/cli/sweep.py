@@ -52,7 +52,7 @@ def command(
     """
     require(jobs is None or jobs >= 1, f"`--jobs` must be at least 1, not {jobs}.")
     if plot is not None:
-        from sat_hdl.sweep.plot import pareto, plot_format
+        from sat_hdl.sweep.plot import plot_format
 
         plot_format(plot)  # told before the work, not after it
     points = load_sweep(file).points()
@@ -78,6 +78,8 @@ def command(
     known = {tuple(row[key] for key in keys): row for row in table.rows}
     rows = [known[tuple(point.columns().values())] for point in points]
     if plot is not None:
+        from sat_hdl.sweep.plot import pareto
+
         with atomic_file(plot) as partial:
             pareto(rows, plot, partial)
     failed = [row for row in rows if row["error"]]
@@ -101,7 +103,7 @@ def _workers(jobs: int | None, address: str | None) -> Iterator[Executor]:
         client = None
     else:
         try:
-            from distributed import Client
+            from distributed import Client  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise ConfigError("`--dask` needs the Python package `distributed`: install it.") from None
         try:
