@@ -41,6 +41,11 @@ class Board:
     reset_button: tuple[str, int] | None = None
     leds: tuple[tuple[str, int] | tuple[str, int, str], ...] = ()
 
+    @property
+    def memory_size(self) -> int:
+        """Bytes; 0 where no whole accelerator fits."""
+        return self.memory.size if isinstance(self.memory, SdramChip) else self.memory
+
 
 class _OrangeCrab(OrangeCrabR0_2_85FPlatform):
     """Its USB port is wired to the FPGA itself; a serial adapter goes to its pins 0 (in) and 1 (out)."""

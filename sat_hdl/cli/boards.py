@@ -10,6 +10,7 @@ __all__ = ["command"]
 
 def command(json: Json = False):
     """The boards that `sat-hdl build` knows."""
+    from sat_hdl.config import preset
     from sat_hdl.fpga.boards import BOARDS
 
     rows = [
@@ -19,6 +20,8 @@ def command(json: Json = False):
             "target": board.target.name,
             "component": board.component,
             "preset": board.preset,
+            "array": f"{(config := preset(board.preset)).rows} × {config.cols}",
+            "memory_kib": board.memory_size // 1024,
             "clock_mhz": board.clock_mhz,
             "baud": board.baud,
         }

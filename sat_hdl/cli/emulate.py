@@ -19,13 +19,17 @@ __all__ = ["command"]
 
 def command(
     board: Annotated[
-        str | None, typer.Option(help="A board of `sat-hdl boards`: its configuration.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="A board of `sat-hdl boards`: its configuration and size of memory.", metavar="NAME"
+        ),
     ] = None,
     preset: Preset = None,
     config: ConfigFile = None,
     size: Annotated[
-        str, typer.Option("--memory-size", help="Bytes of memory.", metavar="BYTES")
-    ] = "0x2000000",
+        str | None,
+        typer.Option("--memory-size", help="Bytes of memory; else the board's, or 32 MB.", metavar="BYTES"),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--bytes", help="Leave the serial port's bits out, which is faster.")
     ] = False,
@@ -53,8 +57,17 @@ def command(
 
     if board is not None and (preset is not None or config is not None):
         raise ConfigError("Give either --board, or --preset or --config, not both.")
-    wanted = preset_called(board_called(board).preset) if board is not None else chosen_config(preset, config)
-    memory_size = number(size, "--memory-size")
+    if board is not None:
+        chosen = board_called(board)
+        wanted, memory_size = preset_called(chosen.preset), chosen.memory_size
+        require(
+            memory_size > 0,
+            f"{board} has no room for the whole accelerator, and the array alone speaks no protocol that a driver "
+            "knows: choose another board, or --preset.",
+        )
+    else:
+        wanted, memory_size = chosen_config(preset, config), 1 << 25
+    memory_size = memory_size if size is None else number(size, "--memory-size")
     require(
         0 < memory_size <= MOST_MEMORY and memory_size % 4096 == 0,
         f"--memory-size must be a multiple of 4096 up to 4 GiB, not {size}.",

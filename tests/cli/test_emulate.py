@@ -97,6 +97,7 @@ def test_run_and_train(sat_hdl, board, image, small, tmp_path):
     "words, sentence",
     [
         (["emulate", "--board", "ulx3s"], "There is no board 'ulx3s'"),
+        (["emulate", "--board", "ulx3s-25f"], "ulx3s-25f has no room for the whole accelerator"),
         (["emulate", "--board", "ulx3s-85f", "--preset", "tiny"], "Give either --board"),
         (["emulate", "--memory-size", "100"], "--memory-size must be a multiple of 4096"),
         (["emulate", "--damage", "2"], "--damage must be from 0 to 1"),
