@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.config import Config
-from sat_hdl.driver import Accelerator
+from sat_hdl.driver import Accelerator, Transport
 from sat_hdl.memory.axi import AxiLiteSignature
 from sat_hdl.memory.sdram.chip import ULX3S_CHIP
 from sat_hdl.memory.sdram.controller import AxiSdram
@@ -63,11 +63,13 @@ class SdramSystem(wiring.Component):
         return m
 
 
-class SdramTransport:
+class SdramTransport(Transport):
     """Registers through AXI4-Lite; memory as the chip's words, at any time."""
 
-    def __init__(self, config: Config):
-        self.system = System(SdramSystem(config))
+    config, memory_size = CONFIG, CHIP.size
+
+    def __init__(self):
+        self.system = System(SdramSystem(CONFIG))
 
     def read(self, address: int, size: int) -> np.ndarray:
         words = range(address >> 1, (address + size + 1) >> 1)
@@ -102,7 +104,7 @@ def test_training():
     given = settings("bdwp", 2, 4, batch=3)
     step = compiled(TINY, CONFIG, given)
     assert step.size <= CHIP.size
-    transport = SdramTransport(CONFIG)
+    transport = SdramTransport()
     steps = Training(TINY, Accelerator(transport, limit=5_000_000), step, given, seed=1)
     steps.run()
     steps.run()
