@@ -33,6 +33,9 @@ def main(
                 pool.shutdown(wait=False, cancel_futures=True)
                 print(f"\n{failure}\nAgain: {sys.argv[0]} --seed {seed} --block {running[future]}")
                 raise typer.Exit(1) from None
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
             print(f"\r{ended.total():,} in {time.monotonic() - started:,.0f} s", end="", flush=True)
     print()
     for damage in sorted({damage for damage, _ in ended}):

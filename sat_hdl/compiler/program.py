@@ -9,7 +9,9 @@ from sat_hdl.compiler.loops import Parameter, Run, instructions
 from sat_hdl.control.isa import UNITS, Instruction, Op, RunFlag, encode
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
 
-__all__ = ["OVERFLOW", "SEMAPHORE", "Label", "Operation", "Parameter", "Program", "descriptor_registers"]
+__all__ = [
+    "OVERFLOW", "SEMAPHORE", "Label", "Operation", "OrderError", "Parameter", "Program", "descriptor_registers",
+]  # fmt: skip
 
 #: What an operation reads that may raise the overflow flag, and one writes that depends on it.
 OVERFLOW = "overflow flag"
@@ -25,6 +27,10 @@ SEMAPHORE = {
 }  # fmt: skip
 #: Whom to ask instead where there is no semaphore.
 _PROXY = {("load", "store"): "compute", ("load", "vector"): "store", ("compute", "vector"): "store"}
+
+
+class OrderError(ValueError):
+    """Operations that no semaphore can order."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,11 @@ class Program:
 
         A unit works in order, so one that waits for an operation knows of all before it, and of all that
         those waited for; what is known is not waited for again.
+
+        Raises
+        ------
+        OrderError: two units that have no semaphore, and the one between them has had nothing to do since: a vector
+            command that overwrites what a load reads, say, without a store of what was made of it.
         """
         waits: list[list[int]] = [[] for _ in self.operations]
         signals: list[list[int]] = [[] for _ in self.operations]
@@ -140,10 +151,12 @@ class Program:
 
     def _after(self, unit: str, other: str, at: int, known: list[dict[str, int]]) -> int:
         """The first operation of ``unit`` that is over only when operation ``at``, of the unit ``other``, is."""
-        return next(
-            i
-            for i, knows in enumerate(known)
-            if self.operations[i].unit == unit and knows.get(other, -1) >= at
+        for i, knows in enumerate(known):
+            if self.operations[i].unit == unit and knows.get(other, -1) >= at:
+                return i
+        raise OrderError(
+            f"Operation {len(known)} must wait for operation {at}, a {other}, and can only do so by a {unit} that "
+            "waits for it; there is none before it: add one, or choose another order."
         )
 
     def words(self) -> list[int]:

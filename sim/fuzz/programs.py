@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from sat_hdl.compiler.program import Parameter, Program
+from sat_hdl.compiler.program import OrderError, Parameter, Program
 from sat_hdl.config import Config
 from sat_hdl.control.csr import PARAMETERS
 from sat_hdl.control.isa import SEMAPHORES, UNITS, Instruction, Op, encode
@@ -261,7 +261,10 @@ def make(rng: Random, config: Config) -> Case:
         except NoRoom:
             how, writer = "compiler", _Writer(rng)
     if how == "compiler":
-        words = _by_compiler(rng, works, writer)
+        try:
+            words = _by_compiler(rng, works, writer)
+        except OrderError:
+            return make(rng, config)
     elif how == "chains":
         words = _by_chains(rng, chains, arenas, writer)
     length = 8 * len(words)

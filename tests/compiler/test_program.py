@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from sat_hdl.compiler.loops import Run, instructions
-from sat_hdl.compiler.program import Operation, Parameter, Program
+from sat_hdl.compiler.program import Operation, OrderError, Parameter, Program
 from sat_hdl.control.isa import SEMAPHORES, Instruction, Op, decode
 
 UNITS = {"load": "west_rows", "compute": "from_zero", "store": "rows", "vector": "convert"}
@@ -160,3 +160,20 @@ def test_words_decode():
     decoded = [decode(word) for word in program.words()]
     assert [i.op for i in decoded] == [Op.SET, Op.PARAM, Op.SET, Op.RUN, Op.HALT]
     assert decoded[1].immediate == 3
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_units_without_a_semaphore_need_one_between(store):
+    """A vector command overwrites what a load reads: only a store of what was made of it can tell."""
+    program = Program()
+    program.add(Operation("load", UNITS["load"], {}, reads=("x",), writes=("west",)))
+    program.add(Operation("compute", UNITS["compute"], {}, reads=("west",), writes=("results",)))
+    if store:
+        program.add(Operation("store", UNITS["store"], {}, reads=("results",), writes=("y",)))
+    program.add(Operation("vector", UNITS["vector"], {}, writes=("x",)))
+    if store:
+        waits = [wait for wait, _ in program.tokens()]
+        assert all(waits[1:]) and not waits[0]
+    else:
+        with pytest.raises(OrderError, match=r"Operation 2 must wait for operation 0, a load, .* by a store"):
+            program.tokens()
