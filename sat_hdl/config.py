@@ -6,13 +6,15 @@ disagree on a width. Errors are :class:`ConfigError`, whose text is a sentence f
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from sat_hdl.formats import OPERAND_FORMATS, FloatFormat
 
-__all__ = ["PRESETS", "Config", "ConfigError", "load", "parse_sparsity", "preset"]
+__all__ = ["PRESETS", "Config", "ConfigError", "load", "parse_sparsity", "preset", "read_toml"]
+
+_Read = TypeVar("_Read", bound=msgspec.Struct)
 
 
 class ConfigError(ValueError):
@@ -222,19 +224,26 @@ def preset(name: str) -> Config:
 
 def load(path: str | Path) -> Config:
     """Reads a TOML file whose keys are :class:`Config`'s. An unknown key or a wrong value is refused."""
-    path = Path(path)
+    return read_toml(Path(path), Config, "configuration")
+
+
+def read_toml(path: Path, kind: type[_Read], what: str) -> _Read:
+    """A TOML file as a struct that refuses unknown fields; ``what``: such a file's name in a sentence.
+
+    Raises :class:`ConfigError`.
+    """
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Config)
+        return msgspec.toml.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
-        raise ConfigError(f"There is no configuration file {str(path)!r}.") from None
+        raise ConfigError(f"There is no {what} file {str(path)!r}.") from None
     except OSError as error:
         raise ConfigError(f"{str(path)!r} can't be read: {error.strerror}.") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        text = str(error).removesuffix(".")  # of a check above, which msgspec passes on as its own
+        text = str(error).removesuffix(".")  # of a check of the struct's, which msgspec passes on as its own
         if "unknown field" in text:
-            text += f"; the keys are {', '.join(Config.__struct_fields__)}"
+            text += f"; the keys are {', '.join(kind.__struct_fields__)}"
         raise ConfigError(f"{path}: {text}.") from None
 
 

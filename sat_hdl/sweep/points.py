@@ -8,7 +8,7 @@ import msgspec
 
 from sat_hdl.compiler.networks import NETWORKS, network
 from sat_hdl.compiler.networks.table import METHODS
-from sat_hdl.config import Config, ConfigError, parse_sparsity, preset, require
+from sat_hdl.config import Config, ConfigError, parse_sparsity, preset, read_toml, require
 
 __all__ = ["Point", "Sweep", "load_sweep"]
 
@@ -31,14 +31,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     def columns(self) -> dict[str, str]:
         """What tells it from other points, as text; in this order the first columns of a table."""
-        given = {"gbps": self.gbps, "batch": self.batch}
         plain = {
             "network": self.network,
             "method": self.method,
             "sparsity": self.sparsity,
-            "batch": "usual" if given["batch"] is None else str(self.batch),
+            "batch": "usual" if self.batch is None else str(self.batch),
             "mhz": f"{self.mhz:g}",
-            "gbps": "port" if given["gbps"] is None else f"{self.gbps:g}",
+            "gbps": "port" if self.gbps is None else f"{self.gbps:g}",
             "latency": str(self.latency),
         }
         return plain | {name: str(value) for name, value in msgspec.to_builtins(self.config).items()}
@@ -119,14 +118,4 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def load_sweep(path: Path) -> Sweep:
     """Reads a sweep's file. Raises ConfigError."""
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=Sweep)
-    except FileNotFoundError:
-        raise ConfigError(f"There is no sweep file {str(path)!r}.") from None
-    except OSError as error:
-        raise ConfigError(f"{str(path)!r} can't be read: {error.strerror}.") from None
-    except (msgspec.MsgspecError, ValueError) as error:
-        text = str(error).removesuffix(".")
-        if "unknown field" in text:
-            text += f"; the keys are {', '.join(Sweep.__struct_fields__)}"
-        raise ConfigError(f"{path}: {text}.") from None
+    return read_toml(path, Sweep, "sweep")
