@@ -7,12 +7,10 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.arith.mac import Mac
 from sat_hdl.config import Config
+from sat_hdl.memory.registered_ram import RegisteredRam
 from sat_hdl.stce.tokens import exchange_layout, weight_layout, west_token
 
 __all__ = ["Uspe"]
-
-#: Yosys' ``ram_style``, which other tools know too, and no logic for what a word that is being written reads as.
-_BLOCK_RAM = {"ram_style": "block", "no_rw_check": 1}
 
 
 class Uspe(wiring.Component):
@@ -115,22 +113,19 @@ class Uspe(wiring.Component):
         depth = 1 << len(north.entry)
         m.submodules.sums = sums = Memory(shape=32, depth=depth, init=[])
         # Never read for use in the cycle in which it is written: see above.
-        m.submodules.initial = initial = Memory(shape=32, depth=depth, init=[], attrs=_BLOCK_RAM)
+        m.submodules.initial = initial = RegisteredRam(width=32, depth=depth, target=config.target)
         sum_write, sum_read, result = (
             sums.write_port(),
             sums.read_port(domain="comb"),
             sums.read_port(domain="comb"),
         )
-        initial_write, initial_read = initial.write_port(), initial.read_port()
-        initial_word = Signal(32, reset_less=True)
-        ahead = self._delayed(m, north, mac.acc_delay - 2, "ahead")
-        start = self._delayed(m, ahead, 2, "start")
+        ahead = self._delayed(m, north, mac.acc_delay - initial.latency, "ahead")
+        start = self._delayed(m, ahead, initial.latency, "start")
         m.d.comb += [
             sum_read.addr.eq(start.entry),
-            initial_read.addr.eq(ahead.entry),
-            mac.acc.eq(Mux(start.first, Mux(start.accumulate, initial_word, 0), sum_read.data)),
+            initial.read_address.eq(ahead.entry),
+            mac.acc.eq(Mux(start.first, Mux(start.accumulate, initial.read_data, 0), sum_read.data)),
         ]
-        m.d.sync += initial_word.eq(initial_read.data)
         end = self._delayed(m, start, mac.loop_latency, "end")
         m.d.comb += [
             sum_write.addr.eq(end.entry),
@@ -149,9 +144,9 @@ class Uspe(wiring.Component):
             take.eq(token.valid & ~token.taken & (token.start | ~done)),
             swap.eq(Mux(passes, holds, take)),
             result.addr.eq(token.entry),
-            initial_write.addr.eq(token.entry),
-            initial_write.data.eq(word),
-            initial_write.en.eq(Mux(passes, token.valid, take & token.load)),
+            initial.write_address.eq(token.entry),
+            initial.write_data.eq(word),
+            initial.write_enable.eq(Mux(passes, token.valid, take & token.load)),
             self.exchange_out.eq(
                 Cat(
                     token.valid,

@@ -1,7 +1,7 @@
-// Behavioural models of two Lattice ECP5 primitives, for simulation only. Port and parameter names are the
+// Behavioural models of three Lattice ECP5 primitives, for simulation only. Port and parameter names are the
 // device's; the modes that sat_hdl uses are modelled, and every other one stops the simulation.
 
-// The file holds two modules, and ports that the modelled modes ignore keep the port lists complete, save for the cascade
+// The file holds three modules, and ports that the modelled modes ignore keep the port lists complete, save for the cascade
 // inputs SRIA and SRIB, which must stay open: no route leads to them from the fabric.
 /* verilator lint_off DECLFILENAME */
 /* verilator lint_off UNUSEDSIGNAL */
@@ -70,6 +70,62 @@ module CCU2C #(
     assign S0 = propagate0 ^ (INJECT1_0 != "YES" && CIN);
     assign S1 = propagate1 ^ (INJECT1_1 != "YES" && carry0);
     assign COUT = propagate1 ? carry0 : generate1;
+endmodule
+
+// 512 words of 36 bits, written at A and read at B, with output registers (latency 2). Of a word the lower half comes out
+// at A, the upper one at B. Address pins 0 to 3 of A enable bytes of 9 bits; here it is all of them or none.
+module DP16KD #(
+    parameter DATA_WIDTH_A = 18,
+    parameter DATA_WIDTH_B = 18,
+    parameter REGMODE_A = "NOREG",
+    parameter REGMODE_B = "NOREG",
+    parameter RESETMODE = "SYNC",
+    parameter GSR = "ENABLED"
+) (
+    input ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0,
+    input ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0,
+    input DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2,
+    DIA1, DIA0,
+    input DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9, DIB8, DIB7, DIB6, DIB5, DIB4, DIB3, DIB2,
+    DIB1, DIB0,
+    input CLKA, CEA, OCEA, WEA, RSTA, CSA0, CSA1, CSA2,
+    input CLKB, CEB, OCEB, WEB, RSTB, CSB0, CSB1, CSB2,
+    output DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2,
+    DOA1, DOA0,
+    output DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2,
+    DOB1, DOB0
+);
+    initial begin
+        if (DATA_WIDTH_A != 36 || DATA_WIDTH_B != 36 || REGMODE_A != "OUTREG" || REGMODE_B != "OUTREG")
+            $fatal(1, "DP16KD is modelled only with 36 bits and output registers");
+    end
+
+    reg [35:0] memory [0:511];
+    reg [35:0] word, out;
+    wire [8:0] write = {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5};
+    wire [8:0] read = {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5};
+    wire [3:0] bytes = {ADA3, ADA2, ADA1, ADA0};
+    always @(posedge CLKA) begin
+        if (!CEA || !CEB || !OCEA || !OCEB || !WEA || WEB || RSTA || RSTB)
+            $fatal(1, "DP16KD is modelled only with enables and WEA high, WEB and resets low");
+        if (bytes != 4'd0 && bytes != 4'd15)
+            $fatal(1, "DP16KD is modelled only with whole words written");
+        if (bytes[0])
+            memory[write] <= {
+                DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9, DIB8, DIB7, DIB6, DIB5, DIB4, DIB3,
+                DIB2, DIB1, DIB0,
+                DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3,
+                DIA2, DIA1, DIA0
+            };
+        word <= memory[read];
+        out <= word;
+    end
+    assign {
+        DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1,
+        DOB0,
+        DOA17, DOA16, DOA15, DOA14, DOA13, DOA12, DOA11, DOA10, DOA9, DOA8, DOA7, DOA6, DOA5, DOA4, DOA3, DOA2, DOA1,
+        DOA0
+    } = out;
 endmodule
 /* verilator lint_on UNUSEDPARAM */
 /* verilator lint_on UNUSEDSIGNAL */
