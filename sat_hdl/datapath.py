@@ -94,6 +94,7 @@ class Datapath(wiring.Component):
             north.write_values.eq(scatter.values),
             north.write_indices.eq(scatter.indices),
             north.write_data.eq(scatter.north_data),
+            results.writes.eq(scatter.to_results),
             results.write_address.eq(scatter.address),
             results.write_parts.eq(scatter.parts),
             results.write_data.eq(scatter.result_data),

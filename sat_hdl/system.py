@@ -1,12 +1,12 @@
 """The device: a program in memory drives buffers, array and stores. Wiring only."""
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sat_hdl.config import Config
 from sat_hdl.control.compute_unit import ComputeUnit
-from sat_hdl.control.csr import COUNTERS, PARAMETERS, CsrBlock
+from sat_hdl.control.csr import AMOUNTS, EVENTS, PARAMETERS, CsrBlock
 from sat_hdl.control.fetch import Fetch
 from sat_hdl.control.frontend import Frontend
 from sat_hdl.control.isa import UNITS
@@ -78,6 +78,7 @@ class SatTop(wiring.Component):
         connect(m, flipped(self.s_axi), bridge.s_axi)
         m.d.comb += [
             csr.address.eq(bridge.address),
+            csr.read.eq(bridge.read),
             csr.write.eq(bridge.write),
             csr.write_data.eq(bridge.write_data),
             csr.write_mask.eq(bridge.write_mask),
@@ -116,7 +117,8 @@ class SatTop(wiring.Component):
             frontend.start.eq(csr.start),
             frontend.program.eq(csr.program),
             frontend.limit.eq(csr.limit),
-            frontend.parameters.eq(csr.parameters),
+            csr.parameter.eq(frontend.parameter),
+            frontend.parameter_value.eq(csr.parameter_value),
             fetch.jump.eq(frontend.jump),
             fetch.target.eq(frontend.target),
             fetch.stop.eq(~frontend.busy | halt),
@@ -219,24 +221,23 @@ class SatTop(wiring.Component):
         self, m: Module, csr: CsrBlock, frontend: Frontend, queues, units, compute: ComputeUnit, overflow
     ):
         """Performance counters: of the program that ran last."""
-        axi = self.m_axi
-        steps = {"read_beats": axi.rvalid & axi.rready, "write_beats": axi.wvalid & axi.wready}
+        axi, running = self.m_axi, frontend.busy
+        events = {
+            "cycles": frontend.running,
+            "read_beats": axi.rvalid & axi.rready & running,
+            "write_beats": axi.wvalid & axi.wready & running,
+        }
         for name, unit in units.items():
-            steps[f"{name}_busy"] = unit.busy
-            steps[f"{name}_blocked"] = queues[name].blocked
-        for name in ("cycles", "busy", "input_stalls", "output_stalls"):
-            steps[f"array_{name}"] = [compute.reported, compute.report[name]]
-        for i, (name, _) in enumerate(COUNTERS):
-            if name == "cycles":
-                m.d.comb += csr.counters[i].eq(frontend.cycles)
-                continue
-            counter, step = Signal(64, name=f"count_{name}"), steps[name]
-            enable, amount = step if isinstance(step, list) else (step & frontend.busy, 1)
-            with m.If(csr.start):
-                m.d.sync += counter.eq(0)
-            with m.Elif(enable):
-                m.d.sync += counter.eq(counter + amount)
-            m.d.comb += csr.counters[i].eq(counter)
+            events[f"{name}_busy"] = unit.busy & running
+            events[f"{name}_blocked"] = queues[name].blocked & running
+        m.d.comb += [
+            csr.events.eq(Cat(events[name] for name, _ in EVENTS)),
+            csr.added.eq(compute.reported),
+            *(
+                csr.amounts[i].eq(compute.report[name.removeprefix("array_")])
+                for i, (name, _) in enumerate(AMOUNTS)
+            ),
+        ]
         m.d.comb += [
             csr.busy.eq(frontend.busy),
             csr.done.eq(frontend.done),

@@ -19,7 +19,9 @@ class MuxAdder(wiring.Component):
     """``o = x + (s ? y1 : y0) + carry``, modulo 2**width.
 
     Combinational. On ECP5 it takes ``ceil(width / 2)`` CCU2C (one bit more with a carry) and no LUT: half of
-    a CCU2C's four-input table is idle when it only adds, and Yosys does not fold a multiplexer into it.
+    a CCU2C's four-input table is idle when it only adds, and Yosys does not fold a multiplexer into it. Where half a
+    CCU2C is left over it begins the chain, whose first carry then is of no matter (see ``open_idle_carries`` of
+    :mod:`sat_hdl.fpga.flow`).
 
     How: a CCU2C computes ``P = INIT(A, B, C, D)`` and, where P is 0, passes ``G = INIT(A, B, 0, 0)`` on as the
     carry. With A = x, B = s, C = y1, D = y0 and ``P = A ^ (B ? C : D)``, G is A: where P is 0 both operands
@@ -57,8 +59,9 @@ class MuxAdder(wiring.Component):
             return m
 
         x, y0, y1 = self.x, self.y0, self.y1
-        if self._carry:
-            # Enters the chain as one more bit position, where both operands equal it.
+        begins = self._carry or self._width % 2
+        if begins:
+            # Enters the chain as one more bit position, where both operands equal it, so that none before it counts.
             x, y0, y1 = Cat(carry, x), Cat(carry, y0), Cat(carry, y1)
         if len(x) % 2:
             x, y0, y1 = Cat(x, Const(0, 1)), Cat(y0, Const(0, 1)), Cat(y1, Const(0, 1))
@@ -87,5 +90,5 @@ class MuxAdder(wiring.Component):
                 }
             m.submodules[f"ccu2c_{low // 2}"] = Instance("CCU2C", i_CIN=cin, o_COUT=cout, **ports)
             cin = cout
-        m.d.comb += self.o.eq(total[self._carry :])
+        m.d.comb += self.o.eq(total[1:] if begins else total)
         return m

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.config import Config
+from sat_hdl.control.counters import Counters
 from sat_hdl.control.isa import UNITS
 
-__all__ = ["COUNTERS", "CSRS", "PARAMETERS", "Csr", "CsrBlock", "address_of"]
+__all__ = ["AMOUNTS", "COUNTERS", "CSRS", "EVENTS", "PARAMETERS", "Csr", "CsrBlock", "address_of"]
 
 #: Host parameters, which programs read with PARAM.
 PARAMETERS = 16
@@ -27,18 +29,22 @@ class Csr:
     doc: str
 
 
-#: 64-bit counters, two registers each, of the program that ran last.
-COUNTERS = (
+#: 64-bit counters, two registers each, of the program that ran last. First those of cycles in which something is …
+EVENTS = (
     ("cycles", "cycles from start to end"),
     *((f"{name}_busy", f"cycles in which the {name} unit worked") for name in UNITS),
     *((f"{name}_blocked", f"cycles in which the {name} unit waited for a semaphore") for name in UNITS),
+    ("read_beats", "beats read from memory"),
+    ("write_beats", "beats written to memory"),
+)
+#: … then those of what products report.
+AMOUNTS = (
     ("array_cycles", "cycles of all products, from first operand in to last result out"),
     ("array_busy", "cycles in which the array took a weight"),
     ("array_input_stalls", "cycles in which the array missed an operand"),
     ("array_output_stalls", "cycles in which the array had no room for results"),
-    ("read_beats", "beats read from memory"),
-    ("write_beats", "beats written to memory"),
 )
+COUNTERS = EVENTS + AMOUNTS
 
 CSRS: tuple[Csr, ...] = (
     Csr("ID", 0x00, "ro", f"{MAGIC:#x}"),
@@ -77,24 +83,29 @@ def address_of(name: str) -> int:
 class CsrBlock(wiring.Component):
     """The registers behind a plain bus: a read is answered in the same cycle; what is not there reads 0.
 
+    Host parameters lie in LUT RAM, which has no reset: they are to be written before a program asks for them.
+
     Arguments
     ---------
-    config: what SHAPE and the like tell.
+    config: what SHAPE and the like tell, and target.
 
     Members
     -------
-    address: In(9), byte address. write: In(1), write_data: In(32), write_mask: In(4): bytes. read_data: Out(32).
-    start, reset: Out(1), for a cycle. program, limit: Out(32). parameters: Out(32 each). irq: Out(1).
-    busy, done, failed, overflow: In(1). fault: In(4), fault_unit: In(4), fault_address: In(32). counters:
-        In(64 each).
+    address: In(9), byte address. write: In(1), write_data: In(32), write_mask: In(4): bytes. read: In(1), at most
+        every other cycle. read_data: Out(32).
+    start, reset: Out(1), for a cycle. program, limit: Out(32). irq: Out(1).
+    parameter: In(4), number of one; parameter_value: Out(32), in the same cycle.
+    busy, done, failed, overflow: In(1). fault: In(4), fault_unit: In(4), fault_address: In(32).
+    events: In(len(EVENTS)): each is now. amounts: In(32 each of AMOUNTS), to be added now if ``added``: In(1).
+        ``start`` sets all counters to 0.
     """
 
     def __init__(self, config: Config):
         self._config = config
+        flags = ("busy", "done", "failed", "overflow", "added", "write", "read")
         super().__init__(
             {
                 "address": In(9),
-                "write": In(1),
                 "write_data": In(32),
                 "write_mask": In(4),
                 "read_data": Out(32),
@@ -102,16 +113,15 @@ class CsrBlock(wiring.Component):
                 "reset": Out(1),
                 "program": Out(32),
                 "limit": Out(32),
-                "parameters": Out(data.ArrayLayout(32, PARAMETERS)),
+                "parameter": In(range(PARAMETERS)),
+                "parameter_value": Out(32),
                 "irq": Out(1),
-                "busy": In(1),
-                "done": In(1),
-                "failed": In(1),
-                "overflow": In(1),
                 "fault": In(4),
                 "fault_unit": In(4),
                 "fault_address": In(32),
-                "counters": In(data.ArrayLayout(64, len(COUNTERS))),
+                "events": In(len(EVENTS)),
+                "amounts": In(data.ArrayLayout(32, len(AMOUNTS))),
+                **{name: In(1) for name in flags},
             }
         )
 
@@ -126,6 +136,32 @@ class CsrBlock(wiring.Component):
         with m.If(ended & ~ended_before):
             m.d.sync += pending.eq(1)
 
+        # --- parameters and counters: each has a part of the addresses -------------------------------------
+        number, at_counter, at_parameter = (
+            self.address[3:7],
+            self.address[7],
+            self.address[6] & ~self.address[7],
+        )
+        m.submodules.parameters = parameters = Memory(shape=32, depth=PARAMETERS, init=[])
+        write = parameters.write_port(granularity=8)
+        told, asked = parameters.read_port(domain="comb"), parameters.read_port(domain="comb")
+        m.submodules.counters = counters = Counters(events=len(EVENTS), amounts=len(AMOUNTS), target=c.target)
+        m.d.comb += [
+            write.addr.eq(self.address[2:6]),
+            write.data.eq(self.write_data),
+            write.en.eq(self.write_mask & (self.write & at_parameter & ~self.address[8]).replicate(4)),
+            told.addr.eq(self.address[2:6]),
+            asked.addr.eq(self.parameter),
+            self.parameter_value.eq(asked.data),
+            counters.clear.eq(self.start),
+            counters.events.eq(self.events),
+            counters.amounts.eq(self.amounts),
+            counters.added.eq(self.added),
+            counters.index.eq(number),
+            counters.reads.eq(self.read & at_counter & ~self.address[8]),
+        ]
+
+        # --- the others -------------------------------------------------------------------------------------
         def constant(value: int):
             return Const(value, 32)
 
@@ -143,27 +179,29 @@ class CsrBlock(wiring.Component):
             "NORTH_DEPTH": constant(c.north_depth),
             "RESULT_DEPTH": constant(c.result_depth),
         }
-        readable |= {f"PARAM{i}": self.parameters[i] for i in range(PARAMETERS)}
-        for i, (name, _) in enumerate(COUNTERS):
-            readable[f"{name.upper()}_LOW"] = self.counters[i][:32]
-            readable[f"{name.upper()}_HIGH"] = self.counters[i][32:]
         writable = {"PROGRAM": self.program, "LIMIT": self.limit, "INTERRUPT": interrupt}
-        writable |= {f"PARAM{i}": self.parameters[i] for i in range(PARAMETERS)}
-
-        mask = Cat(self.write_mask[i].replicate(8) for i in range(4))
-        with m.Switch(self.address[2:]):
-            for csr in CSRS:
-                with m.Case(csr.address >> 2):
-                    if csr.name in readable:
-                        m.d.comb += self.read_data.eq(readable[csr.name])
-                    if csr.name in writable:
-                        target = writable[csr.name]
-                        with m.If(self.write):
-                            m.d.sync += target.eq((self.write_data & mask) | (target & ~mask))
-                    if csr.name == "CONTROL":
-                        acts = self.write_data & mask
-                        with m.If(self.write):
-                            m.d.comb += [self.start.eq(acts[0]), self.reset.eq(acts[1])]
-                            with m.If(acts[2]):
-                                m.d.sync += pending.eq(0)
+        plain = Signal(32)
+        with m.If(~self.address[6:].any()):
+            with m.Switch(self.address[2:6]):
+                for name, value in readable.items():
+                    with m.Case(address_of(name) >> 2):
+                        m.d.comb += plain.eq(value)
+            for name, target in writable.items():
+                here = self.write & (self.address[2:6] == address_of(name) >> 2)
+                for i in range(0, len(target), 8):
+                    with m.If(here & self.write_mask[i // 8]):
+                        m.d.sync += target[i : i + 8].eq(self.write_data[i : i + 8])
+            with m.If(self.write & self.write_mask[0] & (self.address[2:6] == address_of("CONTROL") >> 2)):
+                m.d.comb += [self.start.eq(self.write_data[0]), self.reset.eq(self.write_data[1])]
+                with m.If(self.write_data[2]):
+                    m.d.sync += pending.eq(0)
+        with m.If(self.address[8]):
+            m.d.comb += self.read_data.eq(0)
+        with m.Elif(at_counter):
+            counted = (number < len(COUNTERS)).replicate(32)
+            m.d.comb += self.read_data.eq(counters.value.word_select(self.address[2], 32) & counted)
+        with m.Elif(at_parameter):
+            m.d.comb += self.read_data.eq(told.data)
+        with m.Else():
+            m.d.comb += self.read_data.eq(plain)
         return m

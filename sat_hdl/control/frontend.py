@@ -32,12 +32,12 @@ class Frontend(wiring.Component):
     start: In(1), program: In(32): a multiple of 8, else MISALIGNED. limit: In(32): cycles that a program may take, 0:
         any number.
     jump, target: Out; instructions: In(stream): of :class:`~sat_hdl.control.fetch.Fetch`.
-    parameters: In(32 each).
+    parameter: Out, number of a host parameter; parameter_value: In(32), in the same cycle.
     entries: Out(entry_layout), entry_valid: Out(units), entry_ready: In(units): to the units' queues.
     idle, blocked: In(units). error: In(ErrorCode for each unit), with error_address: In(32 each).
     semaphore_overflow: In(1). quiet: In(1): nothing is on its way to or from memory.
     busy, done, failed: Out(1). fault: Out(ErrorCode), fault_address: Out(32), fault_unit: Out(4): 0 is the front end.
-    halt: Out(1). cycles: Out(64): of this program.
+    halt: Out(1). running: Out(1): a cycle of the program.
     """
 
     def __init__(self, *, units: list[str], parameters: int):
@@ -57,7 +57,8 @@ class Frontend(wiring.Component):
                 "jump": Out(1),
                 "target": Out(32),
                 "instructions": In(stream.Signature(fetched_layout())),
-                "parameters": In(data.ArrayLayout(32, parameters)),
+                "parameter": Out(range(parameters)),
+                "parameter_value": In(32),
                 "entries": Out(entry_layout()),
                 "entry_valid": Out(count),
                 "entry_ready": In(count),
@@ -74,7 +75,7 @@ class Frontend(wiring.Component):
                 "fault_address": Out(32),
                 "fault_unit": Out(4),
                 "halt": Out(1),
-                "cycles": Out(64),
+                "running": Out(1),
             }
         )
 
@@ -116,22 +117,21 @@ class Frontend(wiring.Component):
         fault = Signal(ErrorCode)  # of this instruction
         stuck = Signal(range(PATIENCE + 1))
         waiting = Signal()
-        parameter = Array(self.parameters[i] for i in range(self._parameters))[
-            fields.immediate[: max(1, (self._parameters - 1).bit_length())]
-        ]
         m.d.comb += [
+            self.parameter.eq(fields.immediate),
             self.entries.op.eq(Mux(fields.op == Op.PARAM, Op.SET, fields.op)),
             self.entries.register.eq(fields.register),
-            self.entries.immediate.eq(Mux(fields.op == Op.PARAM, parameter, fields.immediate)),
+            self.entries.immediate.eq(Mux(fields.op == Op.PARAM, self.parameter_value, fields.immediate)),
             self.entries.wait.eq(fields.wait),
             self.entries.signal.eq(fields.signal),
             self.entries.address.eq(address),
         ]
-        running, failing = Signal(), Signal()
+        running, failing = self.running, Signal()
+        cycles = Signal(32)  # up to the largest limit
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [self.done.eq(0), self.cycles.eq(0), depth.eq(0), stuck.eq(0)]
+                    m.d.sync += [self.done.eq(0), cycles.eq(0), depth.eq(0), stuck.eq(0)]
                     with m.If(self.program[:3].any()):
                         m.d.sync += address.eq(self.program)
                         m.next = "MISPLACED"
@@ -214,7 +214,7 @@ class Frontend(wiring.Component):
         dead &= (self.idle | self.blocked).all() & self.blocked.any()
         m.d.sync += stuck.eq(Mux(dead, stuck + (stuck != PATIENCE), 0))
         m.d.comb += self.busy.eq(running | (self.halt & ~self.failed))
-        late = (self.limit != 0) & (self.cycles >= self.limit)
+        late = (self.limit != 0) & (cycles >= self.limit)
         causes = [
             (fault != ErrorCode.NONE, fault, address, 0),
             (self.semaphore_overflow, ErrorCode.SEMAPHORE_OVERFLOW, address, 0),
@@ -227,7 +227,7 @@ class Frontend(wiring.Component):
         ]
         m.d.comb += failing.eq(running & (Cat(condition for condition, *_ in causes[:4]).any() | unit_error))
         with m.If(running):
-            m.d.sync += self.cycles.eq(self.cycles + 1)
+            m.d.sync += cycles.eq(cycles + ~cycles.all())
             for condition, code, where, unit in causes:
                 with m.If(condition):
                     m.d.sync += [

@@ -55,6 +55,7 @@ class Scatter(wiring.Component):
         4), parts: Out(2·C):
         where ``west_data`` (G elements), ``north_data`` (E elements) and ``result_data`` (2·C elements) are
         to be written now.
+    to_results: Out(1), from a register. ``parts`` may have some.
     busy: Out(1). Elements are on their way.
     range_error: Out(1). A word past the buffer's end was to be written; it is not.
     """
@@ -77,6 +78,7 @@ class Scatter(wiring.Component):
                 "west_data": Out(elements(16, config.ingest)),
                 "north_data": Out(elements(16, config.panel)),
                 "result_data": Out(elements(16, 2 * config.cols)),
+                "to_results": Out(1),
                 "busy": Out(1),
                 "range_error": Out(1),
             }
@@ -223,6 +225,7 @@ class Scatter(wiring.Component):
         broadcast = Signal(reset_less=True)
         m.d.sync += [
             wrote.eq(active),
+            self.to_results.eq(active & (target == Target.RESULTS)),
             base.eq(what.to + offset),
             within.eq(inside),
             chunk.eq(held),

@@ -21,7 +21,8 @@ class AxiLiteBridge(wiring.Component):
     Members
     -------
     s_axi: In(AxiLiteSignature).
-    address: Out(address_bits). write: Out(1), write_data: Out(32), write_mask: Out(4). read_data: In(32).
+    address: Out(address_bits). write: Out(1), write_data: Out(32), write_mask: Out(4).
+    read: Out(1), read_data: In(32).
     """
 
     def __init__(self, *, address_bits: int):
@@ -31,6 +32,7 @@ class AxiLiteBridge(wiring.Component):
             {
                 "s_axi": In(AxiLiteSignature(address_bits=address_bits)),
                 "address": Out(address_bits),
+                "read": Out(1),
                 "write": Out(1),
                 "write_data": Out(32),
                 "write_mask": Out(4),
@@ -58,7 +60,7 @@ class AxiLiteBridge(wiring.Component):
                     m.d.sync += [self.address.eq(axi.araddr), read.eq(1)]
                     m.next = "ACT"
             with m.State("ACT"):
-                m.d.comb += self.write.eq(~read)
+                m.d.comb += [self.read.eq(read), self.write.eq(~read)]
                 m.d.sync += [axi.rdata.eq(self.read_data), axi.rvalid.eq(read), axi.bvalid.eq(~read)]
                 m.next = "ANSWER"
             with m.State("ANSWER"):

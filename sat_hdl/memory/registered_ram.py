@@ -16,11 +16,11 @@ _WIDTH, _DEPTH = 36, 512
 class RegisteredRam(wiring.Component):
     """Up to 512 words of up to 36 bits; one is written and one read in a cycle. A read takes ``latency`` = 2 cycles.
 
-    On "ecp5" it is one DP16KD, whose own output registers no inference uses (timing model of nextpnr, grade 6: a word is
-    out 5.7 ns after the clock bare, 0.6 ns with them). On "portable" it is a memory and a register in the fabric.
+    On "ecp5" it is one DP16KD with its own output registers, which no inference uses: bare, it shows a word 5.6 ns
+    after the clock (nextpnr's timing model, grade 6). On "portable" it is a memory and a register in the fabric.
 
-    A word must not be read in the cycle in which it is written: what then comes out is not defined. Words and registers
-    have no reset.
+    A word must not be read in the cycle in which it is written: what then comes out is not defined. Words and
+    registers have no reset.
 
     Arguments
     ---------
@@ -80,8 +80,8 @@ class RegisteredRam(wiring.Component):
         return m
 
     def _dp16kd(self, word: Signal) -> Instance:
-        """36 bits wide: written at A, whose lowest address pins enable bytes, read at B; the outputs of A are the lower
-        half of the word, those of B the upper one."""
+        """36 bits wide: written at A, whose lowest address pins enable bytes, read at B; the outputs of A are the
+        lower half of the word, those of B the upper one."""
         ports: dict[str, object] = {
             "p_DATA_WIDTH_A": 36,
             "p_DATA_WIDTH_B": 36,

@@ -35,6 +35,7 @@ class ResultBuffer(wiring.Component):
 
     Members
     -------
+    writes: In(1). Pieces come, if there are any: best from a register, for it chooses what every bit of a word gets.
     write_address: In. write_parts: In(2·C), write_data: In(2·C × 16 bits): halves of binary32.
     results: In(stream of result_word).
     initial_addresses, stored_addresses: In(streams of addresses). initial, stored: Out(streams of result_layout).
@@ -45,6 +46,7 @@ class ResultBuffer(wiring.Component):
         address = result_address(config)
         super().__init__(
             {
+                "writes": In(1),
                 "write_address": In(address),
                 "write_parts": In(2 * config.cols),
                 "write_data": In(data.ArrayLayout(16, 2 * config.cols)),
@@ -61,7 +63,7 @@ class ResultBuffer(wiring.Component):
         config = self._config
         parts = 2 * config.cols
         m.submodules.banks = banks = Banks(parts=parts, width=16, depth=config.result_depth)
-        loads = self.write_parts.any()
+        loads = self.writes
         result = self.results.payload
         m.d.comb += [
             self.results.ready.eq(~loads),
