@@ -30,12 +30,12 @@ class ProductCore(wiring.Component):
 
         fill + K' × (sum of the spans) + tail
         fill = max(ceil(min(M, k) / E), slots × rows of the first tile if it takes initial accumulators)
-        tail = slots × rows − span of the last tile + result latency + exchange latency + C
+        tail = slots × rows − span of the last tile + result latency + the drain's latency
 
     That holds while a tile's results leave (slots × rows cycles) before the next but one is summed up, and a group
     of activations comes (M / E cycles) before the one in use is used up (N × span). Latencies are those of
-    :class:`~sat_hdl.stce.stce.Stce`. Without accumulators a single full tile of a dense 8 × 8 in binary16 costs
-    8·K' + 92 cycles (93 where weights can be held).
+    :class:`~sat_hdl.stce.stce.Stce` and :class:`~sat_hdl.stce.drain.Drain`. Without accumulators a single full tile of a dense 8 × 8 in binary16 costs
+    8·K' + 94 cycles (95 where weights can be held).
 
     Arguments
     ---------

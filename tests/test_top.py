@@ -16,6 +16,7 @@ from sat_hdl.sim.fast import HEAVY, LIGHT, NONE, Simulation
 from sat_hdl.sim.models import ECP5
 from sat_hdl.sim.vectors import specials
 from sat_hdl.sim.verilog import emit
+from sat_hdl.stce.drain import Drain
 from sat_hdl.stce.stce import Stce
 from sat_hdl.stce.uspe import Uspe
 from sat_hdl.top import ProductCore
@@ -254,7 +255,7 @@ def tile_cycles(job: Job, stce: Stce) -> int:
     fill = -(-min(product.k, product.job["group"]) // config.west_elements)
     if job.acc is not None:
         fill = max(fill, first)
-    tail = last - spans[-1] + stce.result_latency + stce.exchange_latency + config.cols
+    tail = last - spans[-1] + stce.result_latency + Drain(config, exchange_latency=stce.exchange_latency).latency
     return fill + product.kept * sum(spans) + tail
 
 

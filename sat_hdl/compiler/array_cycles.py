@@ -46,9 +46,9 @@ def latencies(config: Config) -> tuple[int, int]:
     from a sum's last weight to the exchange that may fetch it; from there to the result's being offered."""
     edges = config.rows + config.cols
     if config.operand_format == "fp16":
-        return 10 + config.weight_stationary, 2 + edges
+        return 10 + config.weight_stationary, 4 + edges
     # Of other formats products are rounded, but operands not normalised at the edge.
-    return 15 + config.weight_stationary, edges
+    return 15 + config.weight_stationary, 2 + edges
 
 
 def conversions(config: Config) -> tuple[int, int]:

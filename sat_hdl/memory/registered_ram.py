@@ -30,7 +30,8 @@ class RegisteredRam(wiring.Component):
     Members
     -------
     write_address: In, write_enable: In(1), write_data: In(width).
-    read_address: In, read_data: Out(width).
+    read_address: In, read_data: Out(width). reads, forwards: In(1), 1 unless driven: whether the memory's register
+        and the one behind it move on; else they keep what they have.
     """
 
     def __init__(self, *, width: int, depth: int, target: str = "portable"):
@@ -48,6 +49,8 @@ class RegisteredRam(wiring.Component):
                 "write_data": In(width),
                 "read_address": In(address),
                 "read_data": Out(width),
+                "reads": In(1, init=1),
+                "forwards": In(1, init=1),
             }
         )
 
@@ -74,9 +77,11 @@ class RegisteredRam(wiring.Component):
             writer.en.eq(self.write_enable),
             writer.data.eq(self.write_data),
             reader.addr.eq(self.read_address),
+            reader.en.eq(self.reads),
             self.read_data.eq(word),
         ]
-        m.d.sync += word.eq(reader.data)
+        with m.If(self.forwards):
+            m.d.sync += word.eq(reader.data)
         return m
 
     def _dp16kd(self, word: Signal) -> Instance:
@@ -92,7 +97,7 @@ class RegisteredRam(wiring.Component):
         }
         for port, writes in (("A", 1), ("B", 0)):
             ports |= {f"i_CLK{port}": ClockSignal("sync"), f"i_WE{port}": Const(writes, 1)}
-            ports |= {f"i_{pin}{port}": Const(1, 1) for pin in ("CE", "OCE")}
+            ports |= {f"i_CE{port}": Const(1, 1) if writes else self.reads, f"i_OCE{port}": self.forwards}
             ports[f"i_RST{port}"] = Const(0, 1)
             ports |= {f"i_CS{port}{i}": Const(0, 1) for i in range(3)}
         none = Const(0, _WIDTH)

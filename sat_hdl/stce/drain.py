@@ -2,11 +2,11 @@
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.config import Config
 from sat_hdl.layouts import result_layout
+from sat_hdl.memory.registered_ram import RegisteredRam
 from sat_hdl.stce.skew import delay
 
 __all__ = ["Drain"]
@@ -19,7 +19,8 @@ class Drain(wiring.Component):
     whoever issues an exchange token that brings results must see ``room`` first; a place is then kept for
     it. With one beat of results taken a cycle, ``room`` stays high.
 
-    A beat is valid ``latency`` = exchange latency + C cycles after its ``issue``.
+    A beat is valid ``latency`` = exchange latency + C + 2 cycles after its ``issue``: its lanes lie in a block RAM
+    each, of which an 8 × 8 device has some to spare, other than LUT RAM.
 
     Arguments
     ---------
@@ -53,7 +54,7 @@ class Drain(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``issue`` to the beat's being valid."""
-        return self._exchange_latency + self._config.cols
+        return self._exchange_latency + self._config.cols + 2
 
     @property
     def depth(self) -> int:
@@ -74,25 +75,40 @@ class Drain(wiring.Component):
         pointer = Signal(range(depth))
         with m.If(write):
             m.d.sync += pointer.eq(pointer + 1)
+
         place = Signal(range(depth))
-        m.d.sync += place.eq(place + pop)
+        # Beats that are all there are read ahead, into the memories' registers.
+        ready = Signal(range(depth + 1))
+        fetched = Signal()
+        reads, forwards = Signal(), Signal()
+        m.d.comb += [
+            forwards.eq(~self.result.valid | self.result.ready),
+            reads.eq((ready != 0) & (~fetched | forwards)),
+        ]
+        m.d.sync += place.eq(place + reads)
+        with m.If(reads):
+            m.d.sync += fetched.eq(1)
+        with m.Elif(forwards):
+            m.d.sync += fetched.eq(0)
+        with m.If(forwards):
+            m.d.sync += self.result.valid.eq(fetched)
 
         written, address = write, pointer
         for c in range(self._config.cols):
-            m.submodules[f"column_{c}"] = column = Memory(shape=32, depth=depth, init=[])
-            write_port, read_port = column.write_port(), column.read_port(domain="comb")
+            column = RegisteredRam(width=32, depth=depth, target=self._config.target)
+            m.submodules[f"column_{c}"] = column
             m.d.comb += [
-                write_port.addr.eq(address),
-                write_port.data.eq(self.words[c]),
-                write_port.en.eq(written),
-                read_port.addr.eq(place),
-                self.result.payload[c].eq(read_port.data),
+                column.write_address.eq(address),
+                column.write_data.eq(self.words[c]),
+                column.write_enable.eq(written),
+                column.read_address.eq(place),
+                column.reads.eq(reads),
+                column.forwards.eq(forwards),
+                self.result.payload[c].eq(column.read_data),
             ]
             if c < self._config.cols - 1:
                 written = delay(m, written, 1, f"written_{c}", reset=True)
                 address = delay(m, address, 1, f"address_{c}")
 
-        ready = Signal(range(depth + 1))
-        m.d.sync += ready.eq(ready + written - pop)
-        m.d.comb += self.result.valid.eq(ready != 0)
+        m.d.sync += ready.eq(ready + written - reads)
         return m

@@ -106,8 +106,8 @@ module DP16KD #(
     wire [8:0] read = {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5};
     wire [3:0] bytes = {ADA3, ADA2, ADA1, ADA0};
     always @(posedge CLKA) begin
-        if (!CEA || !CEB || !OCEA || !OCEB || !WEA || WEB || RSTA || RSTB)
-            $fatal(1, "DP16KD is modelled only with enables and WEA high, WEB and resets low");
+        if (!CEA || !WEA || WEB || RSTA || RSTB || OCEA != OCEB)
+            $fatal(1, "DP16KD is modelled only with CEA and WEA high, WEB and resets low, OCEA and OCEB alike");
         if (bytes != 4'd0 && bytes != 4'd15)
             $fatal(1, "DP16KD is modelled only with whole words written");
         if (bytes[0])
@@ -117,8 +117,8 @@ module DP16KD #(
                 DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3,
                 DIA2, DIA1, DIA0
             };
-        word <= memory[read];
-        out <= word;
+        if (CEB) word <= memory[read];
+        if (OCEB) out <= word;
     end
     assign {
         DOB17, DOB16, DOB15, DOB14, DOB13, DOB12, DOB11, DOB10, DOB9, DOB8, DOB7, DOB6, DOB5, DOB4, DOB3, DOB2, DOB1,
