@@ -255,7 +255,9 @@ def tile_cycles(job: Job, stce: Stce) -> int:
     fill = -(-min(product.k, product.job["group"]) // config.west_elements)
     if job.acc is not None:
         fill = max(fill, first)
-    tail = last - spans[-1] + stce.result_latency + Drain(config, exchange_latency=stce.exchange_latency).latency
+    tail = (
+        last - spans[-1] + stce.result_latency + Drain(config, exchange_latency=stce.exchange_latency).latency
+    )
     return fill + product.kept * sum(spans) + tail
 
 

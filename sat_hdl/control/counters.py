@@ -20,7 +20,8 @@ class Counters(wiring.Component):
     the counter that is read, so what it gives is exact, in the same cycle. Counters that are registers with an adder
     each, and a multiplexer to read them, take several times the LUTs.
 
-    Reads must leave every other cycle free, and sets of amounts must come at least 64 cycles apart.
+    Reads must leave every other cycle free, so a turn comes every 32 cycles at the latest; sets of amounts must come
+    that far apart. Products do: the shortest takes longer to leave the array.
 
     Arguments
     ---------

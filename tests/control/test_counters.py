@@ -18,12 +18,12 @@ def run(counters: Counters, count: int, seed: int, rate: float):
     reads = []
 
     async def drive(ctx):
-        reading, since = False, 64
+        reading, since = False, 32
         for _ in range(count):
             clear = rng.random() < 0.002
             now = rng.random(events) < rate
             since += 1
-            added = since > 64 and rng.random() < 0.2
+            added = since > 32 and rng.random() < 0.2
             values = [int(v) for v in rng.integers(0, 1 << 32, amounts)]
             reading = not reading and rng.random() < 0.5
             index = int(rng.integers(0, events + amounts))
