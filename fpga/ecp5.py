@@ -45,6 +45,7 @@ class Ecp5(Target):
     suffix = ".bit"
     arithmetic = "ecp5"
     cells = Area
+    logic_cell = "TRELLIS_COMB"
 
     @property
     def name(self) -> str:

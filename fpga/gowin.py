@@ -46,6 +46,7 @@ class Gowin(Target):
     suffix = ".fs"
     arithmetic = "portable"
     cells = Area
+    logic_cell = "LUT4"
 
     @property
     def name(self) -> str:

@@ -43,6 +43,7 @@ class Ice40(Target):
     suffix = ".bin"
     arithmetic = "portable"
     cells = Area
+    logic_cell = "ICESTORM_LC"
 
     @property
     def name(self) -> str:

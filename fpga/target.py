@@ -11,8 +11,8 @@ from amaranth.lib.wiring import Out
 
 __all__ = ["HIDE", "Cells", "Clock", "Pll", "Target", "tail"]
 
-#: Of a flattened design: gives every wire a name of Yosys' own. ABC's result is put back by names without their first
-#: character, and Yosys 0.70 ends where `$1` and `\\1` meet.
+#: Of a flattened design: gives every wire a name of Yosys' own. With Amaranth's, two wires come to have one name when
+#: Yosys 0.70 puts ABC's result back, and it ends; as YoWASP's, without a word.
 HIDE = "rename -hide w:*"
 
 
@@ -72,6 +72,8 @@ class Target(ABC):
     #: ``target`` of a :class:`~sat_hdl.config.Config` for it.
     arithmetic: ClassVar[str]
     cells: ClassVar[type[Cells]]
+    #: What nextpnr's report calls the cell that a device runs out of first.
+    logic_cell: ClassVar[str]
 
     @property
     @abstractmethod

@@ -212,7 +212,7 @@ PRESETS: dict[str, Config] = {
     ),
     # Any FPGA's arithmetic; a pruner of one lane.
     "icebreaker": Config(rows=1, cols=1, sore_lanes=1, weight_stationary=False),
-    "tang-nano-9k": Config(rows=2, cols=2, sore_lanes=1, weight_stationary=False),
+    "tang-nano-9k": Config(rows=2, cols=1, sore_lanes=1, weight_stationary=False),
 }
 
 

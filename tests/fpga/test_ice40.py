@@ -3,10 +3,16 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from sat_hdl.config import ConfigError
-from sat_hdl.fpga.ice40 import OSCILLATOR_MHZ, OUTPUT_MHZ, PHASE_DETECTOR_MHZ, pll_settings
+from sat_hdl.config import ConfigError, preset
+from sat_hdl.fpga.gate_level import gate_level
+from sat_hdl.fpga.ice40 import OSCILLATOR_MHZ, OUTPUT_MHZ, PHASE_DETECTOR_MHZ, Ice40, pll_settings
+from sat_hdl.sim.fast import HEAVY, Simulation
+from sat_hdl.top import ProductCore
+
+from ..core_bench import check, make_job
 
 
 @pytest.mark.parametrize("input_mhz", [12, 25, 48])
@@ -46,3 +52,21 @@ def test_settings_are_the_tool_s(wanted):
 def test_impossible_clocks_are_refused(input_mhz, wanted):
     with pytest.raises(ConfigError, match=f"No clock of {wanted:g} MHz can be made from {input_mhz:g} MHz"):
         pll_settings(input_mhz, wanted)
+
+
+def test_a_netlist_computes_products(seed=3):
+    """The board's array as gates: its memories in block RAM, read on the falling edge, its product in the DSP block,
+    whose registers Yosys must not lose."""
+    config = preset("icebreaker")
+    gates = gate_level(ProductCore(config), target=Ice40())
+    assert gates.count("SB_MAC16 #(") == 1 and gates.count("SB_RAM40_4KNR #(") >= 8
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    jobs = [
+        make_job(config, m, k, n, sparsity, acc=acc, rng=rng)
+        for m, k, n, sparsity, acc in (
+            (3, 37, 11, None, True), (2, 50, 17, (2, 8), False), (5, 24, 9, (1, 4), True), (1, 9, 8, (1, 2), False),
+        )
+    ]  # fmt: skip
+    with Simulation(gates, "top") as simulation:
+        check(simulation, config, jobs, HEAVY)
