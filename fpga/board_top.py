@@ -20,7 +20,7 @@ from amaranth.lib.wiring import Out
 from sat_hdl.fpga.board_system import BoardSystem
 from sat_hdl.fpga.boards import Board
 from sat_hdl.fpga.host_link import HostLink
-from sat_hdl.fpga.pll import Ecp5Pll, pll_settings
+from sat_hdl.fpga.target import Pll
 from sat_hdl.fpga.uart import UartReceiver, UartTransmitter, divisor_for
 
 __all__ = ["DESIGN_MODULE", "CoreTop", "SystemTop", "link_for"]
@@ -54,20 +54,19 @@ class _Top(Elaboratable):
 
     def __init__(self, *, board: Board, clock_mhz: float):
         self._board = board
-        self._settings = pll_settings(board.input_mhz, clock_mhz)
+        self._settings = board.target.clock(board.input_mhz, clock_mhz)
 
     @property
     def clock_mhz(self) -> float:
         """The design's clock, as the PLL makes it."""
         return self._settings.mhz
 
-    def _clock(self, m: Module, platform) -> tuple[Signal, Ecp5Pll]:
+    def _clock(self, m: Module, platform) -> tuple[Signal, Pll]:
         """→ the clock is there, in its domain; the PLL."""
         board = self._board
-        m.submodules.clock_buffer = clock = io.Buffer("i", platform.request(platform.default_clk, dir="-"))
-        m.submodules.pll = pll = Ecp5Pll(settings=self._settings, input_mhz=board.input_mhz)
+        m.submodules.pll = pll = self._settings.pll(platform.request(platform.default_clk, dir="-"))
         m.domains += ClockDomain("sync")
-        m.d.comb += [pll.clock_in.eq(clock.i), ClockSignal("sync").eq(pll.clock_out)]
+        m.d.comb += ClockSignal("sync").eq(pll.clock_out)
         reset = ~pll.locked
         if board.reset_button is not None:
             button = platform.request(*board.reset_button, dir="-")
@@ -185,7 +184,7 @@ class SystemTop(_Top):
         m.submodules.design = Instance(DESIGN_MODULE, **ports)
         return m
 
-    def _sdram(self, m: Module, platform, pll: Ecp5Pll) -> dict[str, object]:
+    def _sdram(self, m: Module, platform, pll: Pll) -> dict[str, object]:
         resource = platform.lookup("sdram", 0)
         port = platform.request("sdram", 0, dir={part.name: "-" for part in resource.ios})
         m.domains += ClockDomain("late", reset_less=True)

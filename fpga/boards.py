@@ -7,12 +7,17 @@ from typing import ClassVar
 
 from amaranth.build import Attrs, Platform
 from amaranth_boards.ecpix5 import ECPIX585Platform
+from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_85FPlatform
 from amaranth_boards.resources import UARTResource
+from amaranth_boards.tang_nano_9k import TangNano9kPlatform
 from amaranth_boards.ulx3s import ULX3S_25F_Platform, ULX3S_85F_Platform
 
 from sat_hdl.config import ConfigError
-from sat_hdl.fpga.flow import Target
+from sat_hdl.fpga.ecp5 import Ecp5
+from sat_hdl.fpga.gowin import Gowin
+from sat_hdl.fpga.ice40 import Ice40
+from sat_hdl.fpga.target import Target
 from sat_hdl.memory.sdram.chip import ULX3S_CHIP, SdramChip
 
 __all__ = ["BOARDS", "Board", "board"]
@@ -70,7 +75,7 @@ BOARDS = {
             name="ulx3s-85f",
             description="Radiona ULX3S, LFE5U-85F, 32 MB SDRAM",
             platform=ULX3S_85F_Platform,
-            target=Target(size="85f", speed="6"),
+            target=Ecp5(size="85f", speed="6"),
             component="system",
             preset="ulx3s-85f",
             memory=ULX3S_CHIP,
@@ -84,7 +89,7 @@ BOARDS = {
             name="ulx3s-25f",
             description="Radiona ULX3S, LFE5U-25F; no room for the update engine",
             platform=ULX3S_25F_Platform,
-            target=Target(size="25f", speed="6"),
+            target=Ecp5(size="25f", speed="6"),
             component="core",
             preset="ulx3s-25f",
             input_mhz=25,
@@ -97,7 +102,7 @@ BOARDS = {
             name="orangecrab-85f",
             description="OrangeCrab r0.2, LFE5U-85F, block RAM; a serial adapter on pins 0 and 1",
             platform=_OrangeCrab,
-            target=Target(size="85f", speed="8", package="CSFBGA285"),
+            target=Ecp5(size="85f", speed="8", package="CSFBGA285"),
             component="system",
             preset="orangecrab-85f",
             memory=1 << 17,
@@ -110,7 +115,7 @@ BOARDS = {
             name="ecpix5-85f",
             description="LambdaConcept ECPIX-5, LFE5UM5G-85F, block RAM",
             platform=ECPIX585Platform,
-            target=Target(size="85f", speed="8", package="CABGA554", variant="um5g-"),
+            target=Ecp5(size="85f", speed="8", package="CABGA554", variant="um5g-"),
             component="system",
             preset="orangecrab-85f",
             memory=1 << 17,
@@ -118,6 +123,32 @@ BOARDS = {
             clock_mhz=50,
             baud=1_000_000,
             leds=(("rgb_led", 0, "g"),),
+        ),
+        Board(
+            name="icebreaker",
+            description="iCEBreaker, iCE40UP5K; one element and its pruner",
+            platform=ICEBreakerPlatform,
+            target=Ice40(),
+            component="core",
+            preset="icebreaker",
+            input_mhz=12,
+            clock_mhz=18,
+            baud=1_000_000,
+            reset_button=("button", 0),
+            leds=(("led_g", 0), ("led_r", 0)),
+        ),
+        Board(
+            name="tang-nano-9k",
+            description="Sipeed Tang Nano 9K, GW1NR-9; no room for the update engine",
+            platform=TangNano9kPlatform,
+            target=Gowin(),
+            component="core",
+            preset="tang-nano-9k",
+            input_mhz=27,
+            clock_mhz=40.5,
+            baud=1_000_000,
+            reset_button=("button", 0),
+            leds=(("led", 0), ("led", 1), ("led", 2), ("led", 3)),
         ),
     )
 }

@@ -14,15 +14,8 @@ from sat_hdl.config import ConfigError
 from sat_hdl.fpga.board_system import BoardSystem
 from sat_hdl.fpga.board_top import DESIGN_MODULE, CoreTop, SystemTop
 from sat_hdl.fpga.boards import Board
-from sat_hdl.fpga.flow import (
-    PLACERS,
-    Area,
-    Placed,
-    area_from,
-    place_and_route,
-    run_yosys,
-    synthesis_script,
-)
+from sat_hdl.fpga.flow import PLACERS, Placed, place_and_route, run_yosys
+from sat_hdl.fpga.target import Cells
 from sat_hdl.fpga.toolchain import run_tool, tool_pool, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
@@ -32,10 +25,12 @@ __all__ = ["Bitstream", "build"]
 
 @dataclass(frozen=True, kw_only=True)
 class Bitstream:
-    """What was built: bitstream, area with the board's wrapping, maximum frequency by seed."""
+    """What was built: bitstream, area with the board's wrapping after synthesis, what of the device it takes (of each
+    kind of cell how many, and how many there are), maximum frequency by seed."""
 
     data: bytes
-    area: Area
+    area: Cells
+    used: dict[str, tuple[int, int]]
     clock_mhz: float
     fmax_mhz: float
     fmax_by_seed: dict[int, float]
@@ -53,6 +48,8 @@ class Bitstream:
             "fmax_mhz": round(self.fmax_mhz, 2),
             "meets_clock": self.meets_clock,
             **msgspec.to_builtins(self.area),
+            "lut4_equivalents": self.area.lut4_equivalents,
+            "used": {kind: list(counts) for kind, counts in self.used.items()},
             "seeds": [
                 {"seed": seed, "fmax_mhz": round(mhz, 2)} for seed, mhz in sorted(self.fmax_by_seed.items())
             ],
@@ -87,14 +84,16 @@ def build(
         else CoreTop(board=board, core=design, clock_mhz=clock_mhz)
     )
     progress("generating")
+    target = board.target
     files = {f"{DESIGN_MODULE}.v": emit(design, DESIGN_MODULE)}
     plan = board.platform().build(top, do_build=False, emit_src=False)
-    files |= {name: str(plan.files[name]) for name in ("top.il", "top.lpf")}
+    files |= {name: str(plan.files[name]) for name in ("top.il", target.pins)}
     read = f"read_rtlil top.il\nread_verilog {DESIGN_MODULE}.v"
     whole = isinstance(design, BoardSystem)
-    script = synthesis_script(read, files[f"{DESIGN_MODULE}.v"], top="top", whole=whole)
-    parts = [*files.values(), script, *board.target.options]
-    parts += [tool_version(name) for name in ("yosys", "nextpnr-ecp5", "ecppack")]
+    script = target.script(read, files[f"{DESIGN_MODULE}.v"], top="top", whole=whole)
+    packing = target.pack_options(placed="placed", bitstream="bitstream")
+    parts = [*files.values(), script, *target.options, *packing]
+    parts += [tool_version(name) for name in ("yosys", target.router, target.packer)]
 
     with tempfile.TemporaryDirectory() as scratch, tool_pool(jobs) as pool:
         cwd = Path(scratch)
@@ -106,20 +105,21 @@ def build(
                     progress("synthesis")
                     for name, text in files.items():
                         (cwd / name).write_text(text)
-                    area = area_from(run_yosys(script, cwd=cwd))
+                    area = target.area(run_yosys(script, cwd=cwd, target=target))
                     (cwd / "cells.json").write_bytes(msgspec.json.encode(area))
 
         def one(seed: int) -> Path:
             def make(folder: Path) -> None:
                 synthesise()
                 progress(f"place and route, seed {seed} of {seeds}")
+                result, bitstream = f"seed{seed}.placed", f"seed{seed}{target.suffix}"
                 placed = place_and_route(
-                    cwd, target=board.target, seed=seed, freq_mhz=top.clock_mhz, lpf="top.lpf", textcfg=True,
+                    cwd, target=target, seed=seed, freq_mhz=top.clock_mhz, pins=target.pins, result=result,
                     placer=placer,
                 )  # fmt: skip
-                options = ["--compress", "--input", f"seed{seed}.config", "--bit", f"seed{seed}.bit"]
-                run_tool("ecppack", options, cwd=cwd, log=f"ecppack{seed}.log")
-                (folder / "top.bit").write_bytes((cwd / f"seed{seed}.bit").read_bytes())
+                options = target.pack_options(placed=result, bitstream=bitstream)
+                run_tool(target.packer, options, cwd=cwd, log=f"pack{seed}.log")
+                (folder / "bitstream").write_bytes((cwd / bitstream).read_bytes())
                 (folder / "nextpnr.log").write_bytes((cwd / f"seed{seed}.log").read_bytes())
                 (folder / "area.json").write_bytes((cwd / "cells.json").read_bytes())
                 (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
@@ -128,12 +128,14 @@ def build(
 
         folders = dict(zip(range(1, seeds + 1), pool.map(one, range(1, seeds + 1))))
 
+    placed = {seed: _placed(folder) for seed, folder in folders.items()}
     # There is one clock but the board's own, which drives nothing but the PLL.
-    fmax = {seed: _placed(folder).slowest_mhz for seed, folder in folders.items()}
+    fmax = {seed: found.slowest_mhz for seed, found in placed.items()}
     best = max(fmax, key=fmax.__getitem__)
     return Bitstream(
-        data=(folders[best] / "top.bit").read_bytes(),
-        area=msgspec.json.decode((folders[best] / "area.json").read_bytes(), type=Area),
+        data=(folders[best] / "bitstream").read_bytes(),
+        area=msgspec.json.decode((folders[best] / "area.json").read_bytes(), type=target.cells),
+        used={kind: (count, placed[best].has[kind]) for kind, count in placed[best].used.items()},
         clock_mhz=top.clock_mhz,
         fmax_mhz=fmax[best],
         fmax_by_seed=fmax,

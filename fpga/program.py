@@ -14,14 +14,13 @@ from sat_hdl.sim.build import ToolError
 
 __all__ = ["ProgramError", "find_bitstream", "loader_board", "program"]
 
-#: What openFPGALoader calls a board, by the first part of our name.
+#: What openFPGALoader calls a board, by the beginning of our name.
 _LOADER_BOARDS = {
     "ulx3s": "ulx3s",
     "orangecrab": "orangeCrab",
     "ecpix5": "ecpix5",
     "icebreaker": "ice40_generic",
-    "tangnano9k": "tangnano9k",
-    "tangprimer20k": "tangprimer20k",
+    "tang-nano-9k": "tangnano9k",
 }
 _SUFFIXES = (".bit", ".bin", ".fs")
 #: Shared library that the loader names when it can't start → Debian's package.
@@ -35,10 +34,10 @@ class ProgramError(ToolError):
 
 def loader_board(board: Board) -> str:
     """openFPGALoader's name of ``board``."""
-    first = board.name.partition("-")[0]
-    if first not in _LOADER_BOARDS:
-        raise ConfigError(f"How to load {board.name!r} is not known; use the board's own tool.")
-    return _LOADER_BOARDS[first]
+    for beginning, name in _LOADER_BOARDS.items():
+        if f"{board.name}-".startswith(f"{beginning}-"):
+            return name
+    raise ConfigError(f"How to load {board.name!r} is not known; use the board's own tool.")
 
 
 def find_bitstream(board: Board, given: Path | None) -> Path:
@@ -54,7 +53,7 @@ def find_bitstream(board: Board, given: Path | None) -> Path:
                 return path
     places = " or ".join(repr(str(folder)) for folder in folders)
     raise ConfigError(
-        f"There is no bitstream {board.name}.bit in {places}: name one, or make it with "
+        f"There is no bitstream {board.name}{board.target.suffix} in {places}: name one, or make it with "
         f"`sat-hdl build --board {board.name} -o bit`."
     )
 

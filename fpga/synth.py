@@ -10,15 +10,8 @@ import msgspec
 from amaranth.lib import wiring
 
 from sat_hdl.config import ConfigError
-from sat_hdl.fpga.flow import (
-    Placed,
-    Target,
-    area_of,
-    parse_target,
-    place_and_route,
-    synthesis_script,
-    synthesise,
-)
+from sat_hdl.fpga.ecp5 import Ecp5, parse_target
+from sat_hdl.fpga.flow import Placed, area_of, place_and_route, synthesise
 from sat_hdl.fpga.harness import Harness
 from sat_hdl.fpga.toolchain import tool_pool, tool_version
 from sat_hdl.sim.build import cached
@@ -31,7 +24,7 @@ def synthesize(
     make: Callable[[], wiring.Component],
     *,
     name: str,
-    target: Target | str = "ecp5-85f-6",
+    target: Ecp5 | str = "ecp5-85f-6",
     seeds: int = 3,
     jobs: int = 2,
     progress: Callable[[str], None] = lambda text: None,
@@ -48,7 +41,7 @@ def synthesize(
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
     progress(f"{name}: area")
-    area = area_of(emit(make(), "top"), top="top")
+    area = area_of(emit(make(), "top"), target=target, top="top")
     placed = _place_all(emit(Harness(make()), "top"), target, seeds, jobs, progress)
     fmax = [round(p.slowest_mhz, 2) for p in placed]
     middle = placed[sorted(range(seeds), key=lambda i: fmax[i])[(seeds - 1) // 2]]
@@ -64,10 +57,10 @@ def synthesize(
 
 
 def _place_all(
-    text: str, target: Target, seeds: int, jobs: int, progress: Callable[[str], None]
+    text: str, target: Ecp5, seeds: int, jobs: int, progress: Callable[[str], None]
 ) -> list[Placed]:
     """Place and route of ``text`` for each seed, from the cache where it can be."""
-    script = synthesis_script("", text, top="top")
+    script = target.script("", text, top="top")
     parts = [text, script, *target.options, tool_version("yosys"), tool_version("nextpnr-ecp5")]
 
     with tempfile.TemporaryDirectory() as scratch, tool_pool(jobs) as pool:
@@ -79,7 +72,7 @@ def _place_all(
                 with netlist:
                     if not (cwd / "netlist.json").exists():
                         progress("wrapped: synthesis")
-                        synthesise(text, top="top", cwd=cwd)
+                        synthesise(text, target=target, top="top", cwd=cwd)
                 progress(f"wrapped: place and route, seed {seed}")
                 placed = place_and_route(cwd, target=target, seed=seed, freq_mhz=200)
                 (folder / "placed.json").write_bytes(msgspec.json.encode(placed))

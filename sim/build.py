@@ -41,6 +41,9 @@ CXX_FLAGS = (
 HOT_FLAGS, COLD_FLAGS, RUNTIME_FLAGS = ("-O2",), ("-O0",), ("-O2",)
 #: Size in bytes from which cold code gets a compiler run of its own.
 _SMALL = 200_000
+#: And from which hot code isn't optimised: a netlist of a whole device, whose cells share no code. That would take a
+#: quarter of an hour, for less than a minute of simulation.
+_HUGE = 20_000_000
 
 #: Standard output belongs to the command that simulates; what a design prints goes to standard error.
 _RUNTIME = """#include <cstdio>
@@ -233,8 +236,12 @@ def build_library(verilog: str, top: str) -> Path:
         if sum(sources[name] for name in cold) < _SMALL:
             cold = []
         hot = [name for name in sources if name not in cold] + ["harness.cpp"]
+        huge = sum(sources.get(name, 0) for name in hot) >= _HUGE
         commands = []
-        for unit, names, level in (("hot", hot, HOT_FLAGS), ("cold", cold, COLD_FLAGS)):
+        for unit, names, level in (
+            ("hot", hot, COLD_FLAGS if huge else HOT_FLAGS),
+            ("cold", cold, COLD_FLAGS),
+        ):
             (obj / f"{unit}.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
             commands.append([compiler, *flags, *level, "-c", f"{unit}.cpp", "-o", f"{unit}.o"])
         with ThreadPoolExecutor(2) as pool:

@@ -40,7 +40,7 @@ def command(
 ):
     """A bitstream of the accelerator behind a board's serial port, or of what of it fits there.
 
-    Writes BOARD.bit, report.json and nextpnr.log. Fails if no seed meets the clock.
+    Writes BOARD.bit (or .bin or .fs), report.json and nextpnr.log. Fails if no seed meets the clock.
     """
     from sat_hdl.fpga.boards import board as board_called
     from sat_hdl.fpga.build import build
@@ -48,7 +48,7 @@ def command(
 
     wanted_board = board_called(board)
     wanted = chosen_config(preset, config, default=wanted_board.preset)
-    wanted = msgspec.structs.replace(wanted, target="ecp5")
+    wanted = msgspec.structs.replace(wanted, target=wanted_board.target.arithmetic)
     kind = component or wanted_board.component
     with progress(f"Building for {board}") as say, atomic_dir(output) as folder:
         design = design_for(wanted_board, wanted, kind=kind, clock_mhz=clock_mhz)
@@ -59,7 +59,7 @@ def command(
                 f"{made.clock_mhz:g} MHz asked for: try more --seeds, a lower --clock-mhz, or "
                 "--allow-timing-fail."
             )
-        bitstream = f"{board}.bit"
+        bitstream = f"{board}{wanted_board.target.suffix}"
         chosen = None if config is not None else (preset or wanted_board.preset)
         report: dict[str, Any] = {
             "board": board,
@@ -82,6 +82,10 @@ def _print(report: dict[str, Any]) -> None:
     table = Table(title=report["bitstream"], title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
-    for key in ("clock_mhz", "fmax_mhz", "lut4", "ccu2c", "lutram", "ff", "dsp", "bram", "best_seed"):
-        table.add_row(key, str(report[key]))
+    for key, value in report.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            table.add_row(key, str(value))
+    for kind, (count, available) in report["used"].items():
+        if count:
+            table.add_row(kind, f"{count} of {available}")
     console().print(table)

@@ -78,6 +78,27 @@ def test_no_seeds_are_refused():
         build(Loop(), board("ulx3s-85f"), seeds=0)
 
 
+def test_a_small_board(tmp_path, capsys):
+    """The iCEBreaker's own choice, whole: its bitstream takes a minute."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["build", "--board", "icebreaker", "--json", "--seeds", "1", "-o", str(tmp_path / "out")])
+    report = json.loads(capsys.readouterr().out)
+    assert stop.value.code == 0, report
+    assert (
+        report["meets_clock"] and report["fmax_mhz"] >= report["clock_mhz"] == board("icebreaker").clock_mhz
+    )
+    assert report["target"] == "ice40-up5k" and report["config"]["target"] == "portable"
+    assert report["dsp"] == 1 and report["bram"] > 10
+    used, has = report["used"]["ICESTORM_LC"]
+    assert report["lut4"] < used <= has == 5280
+    assert report["used"]["ICESTORM_PLL"] == [1, 1]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "icebreaker.bin", "report.json", "nextpnr.log",
+    }  # fmt: skip
+    # What the device looks for at the beginning of its configuration.
+    assert b"\x7e\xaa\x99\x7e" in (tmp_path / "out" / "icebreaker.bin").read_bytes()[:200]
+
+
 @pytest.mark.slow
 def test_the_whole_core(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:

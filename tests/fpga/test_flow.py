@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.arith.ecp5 import MuxAdder
+from sat_hdl.fpga.ecp5 import parse_target
 from sat_hdl.fpga.flow import synthesise
 from sat_hdl.sim.verilog import emit
 
@@ -36,7 +37,7 @@ class Adders(wiring.Component):
 
 
 def test_carries_are_open_where_nobody_reads_them_and_where_they_are_of_no_matter(tmp_path):
-    synthesise(emit(Adders(), "top"), top="top", cwd=tmp_path, buffers=False)
+    synthesise(emit(Adders(), "top"), target=parse_target("ecp5-85f-6"), top="top", cwd=tmp_path, buffers=False)
     module = msgspec.json.decode((tmp_path / "netlist.json").read_bytes())["modules"]["top"]
     cells = [cell["connections"] for cell in module["cells"].values() if cell["type"] == "CCU2C"]
     read = {bit for port in module["ports"].values() if port["direction"] == "output" for bit in port["bits"]}

@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 from sat_hdl.components import make
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.fpga import flow, toolchain
-from sat_hdl.fpga.flow import area_of, parse_target
+from sat_hdl.fpga.ecp5 import parse_target
+from sat_hdl.fpga.flow import area_of
 from sat_hdl.fpga.synth import synthesize
 from sat_hdl.fpga.toolchain import BuildError, ToolError, run_tool, tool_pool
 from sat_hdl.sim.verilog import emit
@@ -50,7 +51,7 @@ class Counted(wiring.Component):
 
 @pytest.mark.parametrize("width", [8, 16])
 def test_area_is_counted(own_cache, width):
-    area = area_of(emit(Counted(width), "top"), top="top")
+    area = area_of(emit(Counted(width), "top"), target=parse_target("ecp5-85f-6"), top="top")
     assert area.ff == width
     assert area.ccu2c == width // 2
     assert area.lutram == width // 4

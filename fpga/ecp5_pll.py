@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from amaranth.hdl import Const, Instance, Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import io
+from amaranth.lib.wiring import Out
 
 from sat_hdl.config import ConfigError
+from sat_hdl.fpga.target import Clock, Pll
 
-__all__ = ["Ecp5Pll", "PllSettings", "pll_settings"]
+__all__ = ["Ecp5Clock", "Ecp5Pll", "pll_settings"]
 
 #: Limits in MHz of the ECP5 family data sheet (FPGA-DS-02012, sysCLOCK PLL timing).
 INPUT_MHZ, PHASE_DETECTOR_MHZ, OSCILLATOR_MHZ, OUTPUT_MHZ = (8, 400), (3.125, 400), (400, 800), (3.125, 400)
@@ -19,20 +20,22 @@ _MOST_OUTPUT = 102
 
 
 @dataclass(frozen=True, kw_only=True)
-class PllSettings:
-    """Dividers, and the frequency in MHz that they give."""
+class Ecp5Clock(Clock):
+    """Dividers."""
 
     reference: int
     feedback: int
     output: int
-    mhz: float
+
+    def pll(self, pin: io.PortLike) -> "Ecp5Pll":
+        return Ecp5Pll(pin, settings=self)
 
 
 def _inside(value: float, limits: tuple[float, float]) -> bool:
     return limits[0] <= value <= limits[1]
 
 
-def pll_settings(input_mhz: float, wanted_mhz: float) -> PllSettings:
+def pll_settings(input_mhz: float, wanted_mhz: float) -> Ecp5Clock:
     """The settings that come nearest to ``wanted_mhz``, within 1 %, with the fastest phase detector.
 
     Raises :class:`ConfigError` if there are none.
@@ -49,7 +52,13 @@ def pll_settings(input_mhz: float, wanted_mhz: float) -> PllSettings:
                 for output in DIVIDERS[:_MOST_OUTPUT]:
                     if _inside(mhz * output, OSCILLATOR_MHZ):
                         rank = (abs(mhz - wanted_mhz), reference, -mhz * output)
-                        settings = PllSettings(reference=reference, feedback=feedback, output=output, mhz=mhz)
+                        settings = Ecp5Clock(
+                            reference=reference,
+                            feedback=feedback,
+                            output=output,
+                            mhz=mhz,
+                            input_mhz=input_mhz,
+                        )
                         found.append((rank, settings))
     if not found:
         raise ConfigError(
@@ -59,33 +68,25 @@ def pll_settings(input_mhz: float, wanted_mhz: float) -> PllSettings:
     return min(found, key=lambda entry: entry[0])[1]
 
 
-class Ecp5Pll(wiring.Component):
+class Ecp5Pll(Pll):
     """One EHXPLLL with its output fed back.
 
     Arguments
     ---------
     settings: of :func:`pll_settings`.
-    input_mhz: for the tools' reports.
 
     Members
     -------
-    clock_in: In(1), clock_out: Out(1).
     clock_late: Out(1). ``clock_out`` a quarter of a cycle later, to an eighth of an oscillator cycle.
-    locked: Out(1). Asynchronous.
     """
 
-    clock_in: In(1)
-    clock_out: Out(1)
-    clock_late: Out(1)
-    locked: Out(1)
-
-    def __init__(self, *, settings: PllSettings, input_mhz: float):
+    def __init__(self, pin: io.PortLike, *, settings: Ecp5Clock):
         self._settings = settings
-        self._input_mhz = input_mhz
-        super().__init__()
+        super().__init__(pin, clock_late=Out(1))
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.buffer = buffer = io.Buffer("i", self._pin)
         chosen = self._settings
         # In eighths of an oscillator cycle; output 0 is at its divider - 1.
         late = 8 * (chosen.output - 1) + 2 * chosen.output
@@ -112,10 +113,10 @@ class Ecp5Pll(wiring.Component):
             a_LPF_RESISTOR="8",
             a_MFG_ENABLE_FILTEROPAMP="1",
             a_MFG_GMCREF_SEL="2",
-            a_FREQUENCY_PIN_CLKI=f"{self._input_mhz:g}",
+            a_FREQUENCY_PIN_CLKI=f"{chosen.input_mhz:g}",
             a_FREQUENCY_PIN_CLKOP=f"{chosen.mhz:g}",
             a_FREQUENCY_PIN_CLKOS=f"{chosen.mhz:g}",
-            i_CLKI=self.clock_in,
+            i_CLKI=buffer.i,
             i_CLKFB=self.clock_out,
             i_RST=Const(0),
             i_STDBY=Const(0),

@@ -3,7 +3,7 @@
 import pytest
 
 from sat_hdl.config import ConfigError
-from sat_hdl.fpga.pll import OSCILLATOR_MHZ, OUTPUT_MHZ, PHASE_DETECTOR_MHZ, pll_settings
+from sat_hdl.fpga.ecp5_pll import OSCILLATOR_MHZ, OUTPUT_MHZ, PHASE_DETECTOR_MHZ, pll_settings
 
 
 @pytest.mark.parametrize("input_mhz", [25, 100])

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Builds boards' bitstreams and keeps what the tools say of them in fpga/reports/boards, a file a board.
+
+`scripts/bench boards` makes the README's table of all that lie there. A seed takes minutes for a small board, half an
+hour and more for a large one; results are cached by content.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sat_hdl.config import preset
+from sat_hdl.fpga.boards import BOARDS, board
+from sat_hdl.fpga.build import build
+from sat_hdl.fpga.designs import design_for
+from sat_hdl.fpga.toolchain import tool_version
+
+__all__ = ["boards_table"]
+
+REPORTS = Path(__file__).parent.parent / "fpga" / "reports" / "boards"
+#: Kept entries of a group, and the group, at which an array's effective speed is stated.
+KEEP, GROUP = 2, 8
+
+
+def measure(name: str, seeds: int, placer: str, jobs: int) -> dict[str, Any]:
+    """Builds the board's own choice. → its report."""
+    chosen = board(name)
+    config = preset(chosen.preset)
+    design = design_for(chosen, config, kind=chosen.component)
+
+    def say(text: str) -> None:
+        print(f"{name}: {text}", flush=True)
+
+    made = build(design, chosen, seeds=seeds, placer=placer, jobs=jobs, progress=say)
+    return {
+        "board": name,
+        "component": chosen.component,
+        "preset": chosen.preset,
+        "rows": config.rows,
+        "cols": config.cols,
+        "target": chosen.target.name,
+        "placer": placer,
+        "tools": [tool_version(tool) for tool in ("yosys", chosen.target.router, chosen.target.packer)],
+        "logic_cell": chosen.target.logic_cell,
+        **made.report(),
+    }
+
+
+def boards_table() -> list[str]:
+    """Of the kept reports, in the order of `sat-hdl boards`."""
+    rows = [
+        f"| board | what | array | clock, MHz | Fmax by seed, MHz | LUT4-equivalents | logic cells, of the device's "
+        f"| FF | DSP | block RAM | GFLOPS, dense | at {KEEP}:{GROUP} |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in BOARDS:
+        path = REPORTS / f"{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        fmax = ", ".join(f"{seed['fmax_mhz']:.1f}" for seed in found["seeds"])
+        used, has = found["used"][found["logic_cell"]]
+        dense = 2 * found["rows"] * found["cols"] * found["clock_mhz"] / 1000
+        rows.append(
+            f"| `{name}` | {found['component']} | {found['rows']} × {found['cols']} | {found['clock_mhz']:g} "
+            f"| {fmax} "
+            f"| {found['lut4_equivalents']:,} | {used:,} ({used / has:.0%}) | {found['ff']:,} | {found['dsp']} "
+            f"| {found['bram']} | {dense:.3g} | {dense * GROUP / KEEP:.3g} |"
+        )
+    return rows
+
+
+def main(
+    boards: Annotated[list[str], typer.Argument(help="Boards of `sat-hdl boards`.", show_default=False)],
+    seeds: Annotated[int, typer.Option(help="Place and route this many times.", min=1)] = 3,
+    placer: Annotated[str, typer.Option(help="nextpnr's placer: heap or static.")] = "heap",
+    jobs: Annotated[int, typer.Option(help="Seeds at a time.", min=1)] = 2,
+):
+    """Builds each board and keeps its report."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    for name in boards:
+        report = measure(name, seeds, placer, jobs)
+        (REPORTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+        fmax = ", ".join(f"{seed['fmax_mhz']:.1f}" for seed in report["seeds"])
+        print(f"{name}: {fmax} MHz, {report['clock_mhz']:g} asked for", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
