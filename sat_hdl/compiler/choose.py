@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from sat_hdl.compiler.cycle_model import Memory, predict
 from sat_hdl.compiler.cycle_model.streams import BURST, FIRST_BURST
-from sat_hdl.compiler.cycle_model.units import compute_run, scatter_costs
+from sat_hdl.compiler.cycle_model.units import compute_run, gathered, scatter_costs
 from sat_hdl.compiler.jobs import Correlation, Job
 from sat_hdl.compiler.products import Products, stationary_form, west_action
 from sat_hdl.compiler.program import Program
@@ -28,6 +28,8 @@ __all__ = ["MOST_RUNS", "Choice", "Chooser", "best", "bound", "placeless", "pred
 
 #: Runs of the array in a program that is predicted as a whole.
 MOST_RUNS = 64
+#: Predictions of a product: where so many with the least to do are about equal, others are not much better.
+_MOST_TRIED = 16
 #: Blocks of which a part of a program has so many, however long they are.
 _LEAST_BLOCKS = 8
 
@@ -78,7 +80,7 @@ def placeless(config: Config, job: Job) -> Job:
 
 @lru_cache(maxsize=1 << 14)
 def best(config: Config, memory: Memory, job: Job, dataflow: str, every: bool = False) -> Choice:
-    """The candidate of fewest predicted cycles; of equals, the one that has the least to do at least.
+    """The candidate of fewest predicted cycles; of equals, the one of least :func:`bound`.
 
     Arguments
     ---------
@@ -89,7 +91,7 @@ def best(config: Config, memory: Memory, job: Job, dataflow: str, every: bool = 
     bounds = [least.cycles(plan) for plan in plans]
     found, fewest, tried = plans[0], inf, 0
     for number in sorted(range(len(plans)), key=bounds.__getitem__):
-        if bounds[number] >= fewest:
+        if bounds[number] >= fewest or (tried == _MOST_TRIED and not every):
             break
         cycles = predicted(config, memory, job, plans[number], limit=fewest)
         tried += 1
@@ -140,6 +142,9 @@ def _first_blocks(plan: Plan, most: int) -> Plan:
     return replace(plan, m=m, n=n, k=k)
 
 
+Bands = tuple[range, ...]
+
+
 class _Least:
     """What the units have to do at least for a job, in cycles.
 
@@ -157,10 +162,9 @@ class _Least:
         """Of a program of ``plan``."""
         held, again = plan.stationary, len(plan.k) > 1
         high, across = len(plan.m), len(plan.n)
-        columns = [range(bands[0].start, bands[-1].stop) for bands in plan.n]
-        m, n, k = _alike(plan.m, _counts), _alike(columns, len), _alike(plan.k, _counts)
+        m, n, k = _alike(plan.m, _counts), _alike(plan.n, _widths), _alike(plan.k, _counts)
 
-        def array(rows: Box, wide: range) -> float:
+        def array(rows: Box, wide: Bands) -> float:
             """Of a block of results."""
             total = sum(count * self._array(rows, deep, wide, held, True) for deep, count in k)
             first = self._array(rows, plan.k[0], wide, held, True)
@@ -176,18 +180,18 @@ class _Least:
             west *= across
         if again or (across > 1 and plan.rows_outer):
             north *= high
-        before = self._west(plan.m[0], plan.k[0], held) + self._north(plan.k[0], columns[0])
-        after = self._store(plan.m[-1], columns[-1])
-        end = self._array(plan.m[-1], plan.k[-1], columns[-1], held, False)
+        before = self._west(plan.m[0], plan.k[0], held) + self._north(plan.k[0], plan.n[0])
+        after = self._store(plan.m[-1], plan.n[-1])
+        end = self._array(plan.m[-1], plan.k[-1], plan.n[-1], held, False)
         return max(
             before + compute + after,
             west + north + end + after,
-            before + array(plan.m[0], columns[0]) + store,
+            before + array(plan.m[0], plan.n[0]) + store,
         )
 
-    def _array(self, m: Box, k: Box, n: range, held: bool, more: bool) -> float:
+    def _array(self, m: Box, k: Box, bands: Bands, held: bool, more: bool) -> float:
         """Of a block on the array; ``more``: it goes on with sums."""
-        config, shape = self._config, self._shape
+        config, shape, n = self._config, self._shape, _columns(bands)
 
         def find() -> float:
             if not held:
@@ -213,7 +217,9 @@ class _Least:
 
         return self._once(("west", m.counts, k.counts, held), find)
 
-    def _north(self, k: Box, n: range) -> float:
+    def _north(self, k: Box, bands: Bands) -> float:
+        n = _columns(bands)
+
         def find() -> float:
             loads = self._job.north(k, n)
             return sum(self._load(action, stream, take, inner) for action, _, stream, take, inner, _ in loads)
@@ -229,11 +235,21 @@ class _Least:
         latency = 0 if stream.height else self._memory.read_latency
         return READ_WORDS + FIRST_BURST + latency + rounds * costs[-1]
 
-    def _store(self, m: Box, n: range) -> float:
+    def _store(self, m: Box, bands: Bands) -> float:
         config = self._config
-        beats = m.size * len(n) * self._shape.result_bytes // (config.memory_bits // 8)
-        words = m.size * -(-len(n) // config.cols)
-        return WRITE_WORDS + FIRST_BURST + self._memory.write_latency + max(beats, words)
+
+        def find() -> float:
+            total = 0.0
+            for band in bands:
+                for action, stream, rows, _, columns in self._job.stores(config, m, band, 0):
+                    beats = prod(loop.count for loop in stream.all_loops) * -(
+                        -stream.run // (config.memory_bits // 8)
+                    )
+                    total += WRITE_WORDS + FIRST_BURST + self._memory.write_latency
+                    total += max(beats, gathered(config, action, rows, columns)[0][-1])
+            return total
+
+        return self._once(("store", m.counts, *(len(band) for band in bands)), find)
 
     def _once(self, key: tuple, find: Callable[[], float]) -> float:
         value = self._known.get(key)
@@ -252,6 +268,14 @@ def _alike(parts: Iterable[_Part], kind: Callable[[_Part], Hashable]) -> list[tu
         first, count = found.get(kind(part), (part, 0))
         found[kind(part)] = first, count + 1
     return list(found.values())
+
+
+def _columns(bands: Bands) -> range:
+    return range(bands[0].start, bands[-1].stop)
+
+
+def _widths(bands: Bands) -> tuple[int, ...]:
+    return tuple(len(band) for band in bands)
 
 
 def _counts(box: Box) -> tuple[int, int, int]:

@@ -22,7 +22,7 @@ from sat_hdl.memory.read_pipe import ReadPipe
 
 __all__ = [
     "ComputeModel", "ComputeRun", "LoadModel", "Registers", "StoreModel", "compute_run", "descriptor",
-    "scatter_costs",
+    "gathered", "run_costs", "scatter_costs",
 ]  # fmt: skip
 
 Registers = Mapping[str, int]
@@ -86,14 +86,18 @@ class LoadModel:
 @lru_cache(maxsize=1024)
 def scatter_costs(config: Config, action: str, take: int, beats: int, inner: int) -> list[int]:
     """Cycles in which the scatter is at work on a row's beats, summed up."""
-    per_beat = config.memory_bits // 16
     word = {
         "west_rows": config.ingest, "west_columns": config.rows, "north_rows": config.panel,
         "north_values": config.panel, "north_indices": config.panel // 4, "results": 2 * config.cols,
     }[action]  # fmt: skip
-    step = min(config.ingest, word)
-    costs, place = [0], 0
     # Of results no row ends: what is here repeats with the place in the word.
+    return run_costs(config.memory_bits // 16, min(config.ingest, word), take, beats, inner)
+
+
+def run_costs(per_beat: int, step: int, take: int, beats: int, inner: int) -> list[int]:
+    """Likewise, of ``inner`` runs of ``take`` elements in ``beats`` beats each, of which ``step`` fill a part of a word
+    that is written at once."""
+    costs, place = [0], 0
     for _ in range(inner):
         left = take
         for _ in range(beats):
@@ -206,7 +210,7 @@ class StoreModel:
         config = self._config
         stream = descriptor("store", registers, writes=True)
         lengths, _, _ = bursts(stream, config.memory_bits // 8)
-        self._chunks, self._words = _gathered(config, action, registers["m"], registers["n"])
+        self._chunks, self._words = gathered(config, action, registers["m"], registers["n"])
         self._ends = np.cumsum(lengths).tolist()
         self._next = 0
         self._done = done
@@ -247,7 +251,7 @@ class StoreModel:
 
 
 @lru_cache(maxsize=256)
-def _gathered(config: Config, action: str, m: int, n: int) -> tuple[list[int], list[int]]:
+def gathered(config: Config, action: str, m: int, n: int) -> tuple[list[int], list[int]]:
     """For each beat of a band: the chunks that it ends with, and the words read for them, a tile's first counting as
     two, since the walk takes a cycle to open it."""
     per_beat, cols, rows = config.memory_bits // 16, config.cols, config.rows
