@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sat_hdl.compiler.cycle_model import Memory
 from sat_hdl.compiler.graph import Graph
 from sat_hdl.compiler.lower import Step, compile_step
 from sat_hdl.config import Config
@@ -24,12 +25,13 @@ PROGRAMS = ("forward", "backward")
 
 
 def compiled_step(
-    graph: Graph, config: NetworkConfig, device: Config, batch: int, *, dataflow: str = "auto"
-) -> Step:
-    """A step of training by ``config`` with ``batch`` samples. ``dataflow``: see :func:`compile_step`."""
+    graph: Graph, config: NetworkConfig, device: Config, batch: int, *, dataflow: str = "auto",
+    memory: Memory | None = None,
+) -> Step:  # fmt: skip
+    """A step of training by ``config`` with ``batch`` samples. ``dataflow``, ``memory``: see :func:`compile_step`."""
     return compile_step(
         graph, device, batch=batch, method=config.method, keep=config.keep, group=config.group,
-        nesterov=config.nesterov, dataflow=dataflow,
+        nesterov=config.nesterov, dataflow=dataflow, memory=memory,
     )  # fmt: skip
 
 
@@ -111,8 +113,9 @@ class DeviceTrainer(NetworkTrainer):
     def _compiled(self, batch: int) -> Step:
         if batch not in self._steps:
             self._steps[batch] = compiled_step(
-                self._graph, self.config, self._device, batch, dataflow=self._dataflow
-            )
+                self._graph, self.config, self._device, batch, dataflow=self._dataflow,
+                memory=self._memory and self._memory.expected,
+            )  # fmt: skip
         return self._steps[batch]
 
     def _ready(self, batch: int) -> Accelerator:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sat_hdl.compiler.cycle_model import Memory
+
 __all__ = ["CHANGE", "CHANNELS", "EVENT", "ORDERS", "MemoryConfig", "MemoryCounters"]
 
 #: Channels of an AXI port, by their numbers in the log of events.
@@ -60,6 +62,14 @@ class MemoryConfig:
         """(least, most) of reads, and of writes."""
         pairs = [(x, x) if isinstance(x, int) else x for x in (self.read_latency, self.write_latency)]
         return pairs[0], pairs[1]
+
+    @property
+    def expected(self) -> Memory:
+        """What the cycle model takes it for: with the mean of its latencies, and nothing that rests."""
+        read, write = (sum(pair) // 2 for pair in self.latencies)
+        return Memory(
+            read_latency=read, write_latency=write, outstanding=self.outstanding, bandwidth=self.bandwidth
+        )
 
     @property
     def stalls(self) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sat_hdl.compiler.cycle_model import Memory
 from sat_hdl.compiler.graph import Graph
 from sat_hdl.compiler.vectors import scalar_parameters
 from sat_hdl.config import Config
@@ -45,16 +46,25 @@ class _Memory(Transport):
         raise ValueError("Plain memory runs no programs")
 
 
-def step_image(graph: Graph, trainer: NetworkTrainer, device: Config, batch: int) -> Image:
+def step_image(
+    graph: Graph,
+    trainer: NetworkTrainer,
+    device: Config,
+    batch: int,
+    *,
+    dataflow: str = "auto",
+    memory: Memory | None = None,
+) -> Image:
     """A step of ``trainer``, from its parameters, on ``batch`` samples: normal inputs and labels, drawn by its seed.
 
     "forward" and "backward" run one after the other: the logits' gradient that the host would compute in between is
-    there already, from the golden model.
+    there already, from the golden model. ``dataflow``, ``memory``: see
+    :func:`~sat_hdl.compiler.lower.compile_step`.
     """
     config = trainer.config
-    step = compiled_step(graph, config, device, batch)
-    memory = _Memory(device, -(-step.size // 4096) * 4096)
-    host = Accelerator(memory)
+    step = compiled_step(graph, config, device, batch, dataflow=dataflow, memory=memory)
+    filled = _Memory(device, -(-step.size // 4096) * 4096)
+    host = Accelerator(filled)
     host.load(step)
     for name, value in parameters_of(trainer).items():
         host.write(name, value)
@@ -82,5 +92,5 @@ def step_image(graph: Graph, trainer: NetworkTrainer, device: Config, batch: int
     )  # fmt: skip
     tensors = {name: (tensor.place.address, tensor.size) for name, tensor in step.tensors.items()}
     return Image(
-        config=device, size=len(memory.octets), programs=programs, pieces={0: memory.octets}, tensors=tensors
+        config=device, size=len(filled.octets), programs=programs, pieces={0: filled.octets}, tensors=tensors
     )

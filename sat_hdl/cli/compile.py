@@ -7,14 +7,17 @@ from rich.table import Table
 
 from sat_hdl.cli.device import (
     BatchOption,
+    LatencyOption,
     Method,
     MethodOption,
     SeedOption,
     SparsityOption,
+    StepDataflowOption,
+    expected_memory,
     model_image,
     predicted_cycles,
 )
-from sat_hdl.cli.options import ConfigFile, Json, OutputFile, Preset, chosen_config, preset_name
+from sat_hdl.cli.options import ConfigFile, Dataflow, Json, OutputFile, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import atomic_file, console, print_json, progress
 
 __all__ = ["command"]
@@ -33,6 +36,8 @@ def command(
     sparsity: SparsityOption = "2:8",
     batch: BatchOption = 16,
     seed: SeedOption = 0,
+    dataflow: StepDataflowOption = Dataflow.auto,
+    latency: LatencyOption = "10",
     preset: Preset = None,
     config: ConfigFile = None,
     json: Json = False,
@@ -40,13 +45,14 @@ def command(
     """Compiles a training step to an image: its programs, forward and backward, with first weights, random samples
     and the gradient of their loss. `sat-hdl run`, `profile` and `disasm` take it.
 
-    Cycles are predicted for a memory that answers after 10 cycles.
+    Of every product, dataflow, sizes of blocks and order of loops are those of fewest cycles by the cycle model, for
+    a memory of this latency (of LOW:HIGH, the mean).
     """
     from sat_hdl.image import save_image
 
-    wanted = chosen_config(preset, config)
+    wanted, memory = chosen_config(preset, config), expected_memory(latency)
     with atomic_file(output) as partial, progress(f"Compiling {model}"):
-        image = model_image(model, method, sparsity, batch, seed, wanted)
+        image = model_image(model, method, sparsity, batch, seed, wanted, dataflow, memory)
         save_image(partial, image)
     result = {
         "output": str(output),
@@ -55,6 +61,8 @@ def command(
         "sparsity": "dense" if method is Method.dense else sparsity,
         "batch": batch,
         "seed": seed,
+        "dataflow": dataflow.value,
+        "latency": memory.read_latency,
         "preset": preset_name(preset, config),
         "rows": wanted.rows,
         "cols": wanted.cols,
@@ -64,7 +72,7 @@ def command(
                 "address": program.address,
                 "instructions": program.size // 8,
                 "operations": len(program.labels),
-                "predicted_cycles": predicted_cycles(image, program, wanted),
+                "predicted_cycles": predicted_cycles(image, program, wanted, memory),
             }
             for program in image.programs
         },

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from sat_hdl.cli.operands import sparsity_of
+from sat_hdl.cli.options import Dataflow, check_dataflow
 from sat_hdl.config import Config, ConfigError, require
 from sat_hdl.image import Image, ImageProgram
 
 __all__ = [
     "BatchOption", "DeviceOption", "LatencyOption", "LimitOption", "Method", "MethodOption", "SeedOption",
-    "SparsityOption", "StallOption", "checked_limit", "counter_rows", "memory_config", "model_image", "number",
-    "predicted_cycles",
+    "SparsityOption", "StallOption", "StepDataflowOption", "checked_limit", "counter_rows", "expected_memory",
+    "memory_config", "model_image", "number", "predicted_cycles",
 ]  # fmt: skip
 
 #: Of memory that an image or a program may ask for: what 32-bit addresses reach.
@@ -55,6 +56,14 @@ DeviceOption = Annotated[
         metavar="URL",
     ),
 ]
+StepDataflowOption = Annotated[
+    Dataflow,
+    typer.Option(
+        "--dataflow",
+        help="Of the products: output-stationary alone; weight-stationary wherever it is possible; or, product by "
+        "product, the faster one by the cycle model. The bits are the same.",
+    ),
+]
 LimitOption = Annotated[int, typer.Option("--limit", help="Cycles after which a program is ended as failed.")]
 
 
@@ -68,18 +77,32 @@ def number(text: str, what: str) -> int:
     return value
 
 
+def _latencies(text: str) -> tuple[int, int]:
+    low, colon, high = text.partition(":")
+    least = number(low, "--latency")
+    pair = (least, number(high, "--latency") if colon else least)
+    require(
+        1 <= pair[0] <= pair[1] < 1 << 16,
+        f"--latency must be 1 to 65535 cycles, the least first, not {text!r}.",
+    )
+    return pair
+
+
+def expected_memory(latency: str) -> Any:
+    """The memory that a step is compiled for, a :class:`~sat_hdl.compiler.cycle_model.Memory`: of what ``--latency``
+    draws, the mean."""
+    from sat_hdl.compiler.cycle_model import Memory
+
+    mean = sum(_latencies(latency)) // 2
+    return Memory(read_latency=mean, write_latency=mean)
+
+
 def memory_config(size: int, latency: str, stall: float, seed: int) -> Any:
     """A :class:`~sat_hdl.sim.memory.MemoryConfig` of at least ``size`` bytes."""
     from sat_hdl.sim.memory import MemoryConfig
 
     require(0 < size <= MOST_MEMORY, f"A device addresses up to 4 GiB of memory, not {size} bytes.")
-    low, colon, high = latency.partition(":")
-    least = number(low, "--latency")
-    pair = (least, number(high, "--latency") if colon else least)
-    require(
-        1 <= pair[0] <= pair[1] < 1 << 16,
-        f"--latency must be 1 to 65535 cycles, the least first, not {latency!r}.",
-    )
+    pair = _latencies(latency)
     require(0 <= stall < 1, f"--stall must be from 0 to below 1, not {stall:g}.")
     return MemoryConfig(
         size=-(-size // 4096) * 4096, read_latency=pair, write_latency=pair, stall=stall, seed=seed,
@@ -93,8 +116,20 @@ def checked_limit(limit: int) -> int:
     return limit
 
 
-def model_image(name: str, method: Method, sparsity: str, batch: int, seed: int, config: Config) -> Image:
-    """A training step of the model called ``name``, in a TOML file, or in a Python file."""
+def model_image(
+    name: str,
+    method: Method,
+    sparsity: str,
+    batch: int,
+    seed: int,
+    config: Config,
+    dataflow: Dataflow,
+    memory: Any,
+) -> Image:
+    """A training step of the model called ``name``, in a TOML file, or in a Python file.
+
+    ``dataflow``, ``memory``: see :func:`~sat_hdl.compiler.lower.compile_step`."""
+    check_dataflow(dataflow, config)
     from sat_hdl.compiler.graph import build
     from sat_hdl.compiler.imported import chosen_model
     from sat_hdl.sim.golden.engine import GoldenEngine
@@ -110,29 +145,26 @@ def model_image(name: str, method: Method, sparsity: str, batch: int, seed: int,
     graph = build(imported.model)
     trainer = NetworkTrainer(graph, settings, GoldenEngine(config.operand_format))
     trainer.network.begin_with(imported.weights, imported.biases)
-    return step_image(graph, trainer, config, batch)
+    return step_image(graph, trainer, config, batch, dataflow=dataflow.value, memory=memory)
 
 
 def predicted_cycles(
-    image: Image, program: ImageProgram, config: Config, memory: Any = None, *, overflow: bool = False
+    image: Image, program: ImageProgram, config: Config, memory: Any, *, overflow: bool = False
 ) -> int | None:
     """What the cycle model says of a program of ``image``; None if ``memory`` is random.
 
     Arguments
     ---------
-    memory: a :class:`~sat_hdl.sim.memory.MemoryConfig`, or None for the model's default.
+    memory: a :class:`~sat_hdl.sim.memory.MemoryConfig`, or as the model takes it.
     overflow: whether the overflow flag makes it skip runs.
     """
     from sat_hdl.compiler.cycle_model import Memory, predict
 
-    model = Memory()
-    if memory is not None:
-        (least_read, read), (least_write, write) = memory.latencies
-        if (least_read, least_write) != (read, write) or any(memory.stalls):
+    model = memory
+    if not isinstance(memory, Memory):
+        if any(least != most for least, most in memory.latencies) or any(memory.stalls):
             return None
-        model = Memory(
-            read_latency=read, write_latency=write, outstanding=memory.outstanding, bandwidth=memory.bandwidth
-        )
+        model = memory.expected
     words = image.words(program).tolist()
     found = predict(
         words, config, model, address=program.address, parameters=program.parameters, overflow=overflow

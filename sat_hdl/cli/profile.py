@@ -16,13 +16,15 @@ from sat_hdl.cli.device import (
     SeedOption,
     SparsityOption,
     StallOption,
+    StepDataflowOption,
     checked_limit,
+    expected_memory,
     memory_config,
     model_image,
     predicted_cycles,
 )
 from sat_hdl.cli.errors import Failure
-from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config
+from sat_hdl.cli.options import ConfigFile, Dataflow, Json, Preset, chosen_config
 from sat_hdl.cli.output import atomic_file, console, print_json, progress, write_json
 from sat_hdl.cli.run import program_image
 from sat_hdl.config import ConfigError
@@ -49,6 +51,7 @@ def command(
     sparsity: SparsityOption = "2:8",
     batch: BatchOption = 16,
     seed: SeedOption = 0,
+    dataflow: StepDataflowOption = Dataflow.auto,
     latency: LatencyOption = "10",
     stall: StallOption = 0.0,
     limit: LimitOption = 1_000_000_000,
@@ -89,7 +92,10 @@ def command(
             image = replace(image, config=chosen_config(preset, config))
     else:
         title = f"{model}, {method.value}{'' if method is Method.dense else f' {sparsity}'}, batch {batch}"
-        image = model_image(str(model), method, sparsity, batch, seed, chosen_config(preset, config))
+        image = model_image(
+            str(model), method, sparsity, batch, seed, chosen_config(preset, config), dataflow,
+            expected_memory(latency),
+        )  # fmt: skip
     used = image.config
     assert used is not None
     outside = memory_config(image.size, latency, stall, seed)

@@ -91,7 +91,7 @@ def command(
         Dataflow,
         typer.Option(
             help="Output-stationary; weight-stationary wherever it is possible; or, product by product, the one "
-            "that is expected to be faster. The bits are the same."
+            "that is faster by the cycle model. The bits are the same."
         ),
     ] = Dataflow.auto,
     preset: Preset = None,

@@ -50,7 +50,7 @@ class Backward:
 
     def lower(self, *, nesterov: bool) -> Program:
         program = Program()
-        products = Products(self.placed.config, program, self.placed.dataflow)
+        products = Products(self.placed.config, program, self.placed.choose)
         vectors = Vectors(self.placed.config, program)
         nodes = self.placed.graph.nodes
         arrived: dict[int, list[tuple[int, Tensor]]] = {node.number: [] for node in nodes}

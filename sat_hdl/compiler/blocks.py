@@ -3,8 +3,9 @@
 The model of time. A product is cut into blocks that fit half of each buffer. Each block is a job of the array, whose
 cycles are those of :mod:`sat_hdl.compiler.cycles`; jobs follow one another, one at a time. Its k is the innermost
 loop, so that sums stay in the result buffer. An operand stays in its buffer while consecutive blocks want the
-same part. While a job runs, the next one's operands are loaded and the last one's results stored; so every job takes
-the greater of its array's cycles and of its memory's, and the first load and the last store are exposed. A load waits
+same part. While a job runs, the next one's operands are loaded and the last one's results stored; so every job but the
+first takes the greater of its array's cycles and of its memory's, and the first load, the last job and the last store
+are exposed. A load waits
 for the memory's latency once. Activations of convolutions are loaded once for each position of the kernel, as the
 device does (implicit im2col without reuse).
 
@@ -121,12 +122,14 @@ def candidates(config: Config, gemm: Gemm, dataflow: Dataflow) -> Iterator[Block
         return
     step = max(gemm.group or 1, config.panel, config.memory_bits // 16)
     widest = dataflow.widest(config, turned.n)
-    widths = _sizes(turned.n, config.cols, widest)
+    # Panels of weights and beats of results are cut by no block.
+    unit = math.lcm(config.panel, config.memory_bits // 16)
+    widths = _sizes(turned.n, unit, widest)
     widths |= {
         config.cols * slots << i
         for slots in (config.least_span, config.interleave)
         for i in range(4)
-        if config.cols * slots << i <= widest
+        if config.cols * slots << i <= widest and (config.cols * slots << i) % unit == 0
     }
     for n in sorted(widths, reverse=True):
         first = 0
@@ -162,7 +165,7 @@ class _Jobs:
 def _jobs(config: Config, turned: Gemm, blocks: Blocks) -> Iterator[_Jobs]:
     """The jobs of a product, the first one first."""
     rows = _pieces(turned.m, blocks.m, 1)
-    columns = _pieces(turned.n, blocks.n, min(config.cols, turned.n))
+    columns = _pieces(turned.n, blocks.n, config.panel)
     depth, repeats = list[int](), list[int]()
     for k, count in _pieces(turned.k, blocks.k, turned.group or 1):
         # The first starts from nothing and the last stores; all between them are alike.
@@ -202,26 +205,33 @@ def cost(
     run_a, run_b = gemm.run, config.panel if gemm.weights else gemm.n
     if turned.m != gemm.m or turned.n != gemm.n:
         run_a, run_b = run_b, run_a
-    total = read = written = first_load = last_store = 0.0
+    total = read = written = first = last = 0.0
     array = memory = jobs = 0
+
+    def stored_columns(columns: int, panels: bool) -> int:
+        """As they lie in memory, in panels or not."""
+        if not panels or turned.m != gemm.m:
+            return columns
+        return -(-columns // config.panel) * config.panel
+
     for job in _jobs(config, turned, blocks):
         compute = dataflow.cycles(config, job.m, job.k, job.n, pattern, job.more)
         bytes_a = 2.0 * job.m * job.k * job.loads_a
-        elements_b = float(job.k * job.n * job.loads_b)
+        elements_b = float(job.k * stored_columns(job.n, gemm.weights) * job.loads_b)
         bytes_b = 2.0 * elements_b
         if pruning == PRUNING[0]:
-            bytes_b = (_VALUE + _INDEX) * kept_of(turned, job.k) * job.n * job.loads_b
+            bytes_b = (_VALUE + _INDEX) * kept_of(turned, job.k) * stored_columns(job.n, True) * job.loads_b
         loading = port.latency * (job.loads_a + job.loads_b) + max(
             port.cycles(bytes_a + bytes_b, 0),
             port.load_cycles(bytes_a / 2, run_a) + port.load_cycles(bytes_b / 2, run_b),
             elements_b / config.sore_lanes if pruning == PRUNING[1] else 0.0,
         )
-        stored = float(job.m * job.n * gemm.result_bytes * job.stores)
+        stored = float(job.m * stored_columns(job.n, gemm.result_bytes == 4) * gemm.result_bytes * job.stores)
         storing = port.cycles(0, stored)
         moving = max(loading, storing) if port.duplex else loading + storing
         if jobs == 0:
-            first_load = loading
-        last_store = storing + port.latency
+            first = loading - max(compute, moving)
+        last = compute + storing + port.latency
         total += job.count * max(compute, moving)
         array += job.count * compute
         memory += job.count * moving
@@ -232,7 +242,7 @@ def cost(
     # Of equal products, one follows another without a gap.
     return Plan(
         gemm=gemm, dataflow=dataflow.name, blocks=blocks, pruning=pruning,
-        cycles=math.ceil(total * count + first_load + last_store),
+        cycles=math.ceil(total * count + first + last),
         array_cycles=array * count, memory_cycles=math.ceil(memory * count),
         macs=count * gemm.m * gemm.n * kept_of(gemm, gemm.k), read=read * count, written=written * count,
         jobs=jobs * count,
@@ -248,7 +258,7 @@ def _least(config: Config, port: MemoryPort, gemm: Gemm, dataflow: Dataflow, blo
     for length, most, step in (
         (turned.m, blocks.m, 1),
         (turned.k, blocks.k, turned.group or 1),
-        (turned.n, blocks.n, min(config.cols, turned.n)),
+        (turned.n, blocks.n, config.panel),
     ):
         pieces = _pieces(length, most, step)
         sizes.append(pieces[0][0])

@@ -61,9 +61,7 @@ class Dataflow:
         west, results = config.west_depth // 2, config.result_depth // 2
         if self.name == "ws":
             return min(west // _up(k, config.rows) * config.ingest, results // slots)
-        # Rows of results are full tiles of the array's, and so are those of the west buffer.
-        tiles = min(west // _up(k, config.ingest), results // (slots * config.rows))
-        return tiles * config.rows
+        return min(west // _up(k, config.ingest) * config.rows, results // slots)
 
     def cycles(
         self, config: Config, m: int, k: int, n: int, pattern: tuple[int, int] | None, more: bool

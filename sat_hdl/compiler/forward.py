@@ -31,7 +31,7 @@ class Forward:
 
     def lower(self) -> Program:
         program = Program()
-        products = Products(self.placed.config, program, self.placed.dataflow)
+        products = Products(self.placed.config, program, self.placed.choose)
         vectors = Vectors(self.placed.config, program)
         self.placed.outputs[0] = self.placed.image("input", self.placed.graph.input_shape)
         for node in self.placed.graph.nodes[1:]:

@@ -8,7 +8,7 @@ from sat_hdl.compiler.tiling import Box, Shape
 from sat_hdl.config import Config
 from sat_hdl.memory.descriptor import Descriptor, Loop
 
-__all__ = ["Correlation", "Place", "Walk", "WeightGradient", "image_stream"]
+__all__ = ["Correlation", "Job", "Place", "Walk", "WeightGradient", "image_stream"]
 
 _WRAP = 1 << 32
 
@@ -122,7 +122,6 @@ class Correlation:
         return Shape(
             m=self.outputs, k=(*self.kernel, self.copy.channels), n=self.copy.columns,
             k_step=max(config.panel, config.memory_bits // 16), keep=keep, group=group,
-            channels=self.copy.channels,
             bias=self.bias is not None, result_bytes=4 if self.wide else 2,
         )  # fmt: skip
 
@@ -236,7 +235,7 @@ class WeightGradient:
             m=(*self.kernel, channels), k=self.gradient.shape[:3], n=self.gradient.shape[3],
             m_step=max(config.panel, config.rows, config.memory_bits // 16),
             m_alone=channels % config.panel != 0 and not self._packed,
-            keep=full, group=full, result_bytes=4, channels=channels,
+            keep=full, group=full, result_bytes=4,
         )  # fmt: skip
 
     def kept(self, k: Box) -> int:
@@ -305,3 +304,6 @@ class WeightGradient:
                 columns = whole * edge
                 yield store(rows, 1, t, 0, whole * parts, columns)
                 yield store(rows, 1, t, whole * parts, partial, len(band) - columns)
+
+
+Job = Correlation | WeightGradient

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sat_hdl.compiler.backward import Backward
+from sat_hdl.compiler.choose import Chooser
+from sat_hdl.compiler.cycle_model import Memory
 from sat_hdl.compiler.forward import Forward
 from sat_hdl.compiler.graph import Graph
 from sat_hdl.compiler.memory_plan import Tensor
@@ -53,6 +55,7 @@ def compile_step(
     group: int = 8,
     nesterov: bool = False,
     dataflow: str = "auto",
+    memory: Memory | None = None,
 ) -> Step:
     """Compiles a training step of ``batch`` samples.
 
@@ -64,20 +67,22 @@ def compile_step(
     config: the device.
     method, keep, group: what is sparse, see :func:`~sat_hdl.compiler.graph.sparse_products`; N and M.
     nesterov: whether the momentum is Nesterov's.
-    dataflow: of the products: "os"; "ws", wherever it is possible; or "auto", the one that is expected to be faster.
+    dataflow: of the products: "os"; "ws", wherever it is possible; or "auto", both. Of all ways of cutting a product
+        with these, it is the one of fewest cycles by the cycle model, see :mod:`~sat_hdl.compiler.choose`.
+    memory: that the device is to work with; by default as :class:`Memory` is by itself.
 
     Raises
     ------
     ConfigError: what the device or its memory can't do; the text names the layer where there is one.
     """
-    placed = Placed(graph, config, batch=batch, method=method, keep=keep, group=group, dataflow=dataflow)
+    choose = Chooser(config, memory, dataflow)
+    placed = Placed(graph, config, batch=batch, method=method, keep=keep, group=group, choose=choose)
     forward, backward = Forward(placed).lower(), Backward(placed).lower(nesterov=nesterov)
-    memory = placed.memory
     images = [program.image() for program in (forward, backward)]
-    addresses = [memory.take(len(image)) for image in images]
+    addresses = [placed.memory.take(len(image)) for image in images]
     return Step(
-        config=config, tensors=memory.tensors, forward=images[0], forward_address=addresses[0],
+        config=config, tensors=placed.memory.tensors, forward=images[0], forward_address=addresses[0],
         forward_labels=forward.labels, backward=images[1], backward_address=addresses[1],
         backward_labels=backward.labels, parameters_end=placed.parameters_end,
-        size=memory.next,
+        size=placed.memory.next,
     )  # fmt: skip

@@ -1,7 +1,9 @@
 """Memory as the scheduler sees it: how many bytes a cycle, and after how many cycles."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from sat_hdl.compiler.cycle_model.units import run_costs
 from sat_hdl.config import PRESETS, Config, require
 
 __all__ = ["PAPER_GBPS", "MemoryPort", "default_port"]
@@ -18,8 +20,8 @@ class MemoryPort:
     ---------
     bytes_per_cycle: over 0. latency: cycles from a request to its first data, 0 or more.
     duplex: whether reads and writes have ``bytes_per_cycle`` each, as an AXI port has; else they share them.
-    intake: 16-bit elements that a buffer takes in a cycle, at most; None if as many as memory delivers. Runs
-        that don't fill its words come one element a cycle.
+    intake: 16-bit elements that a buffer takes in a cycle, at most; None if as many as memory delivers. Where a run
+        ends in a word, the next one comes one element a cycle up to its end.
     """
 
     bytes_per_cycle: float
@@ -51,7 +53,13 @@ class MemoryPort:
         """For a load of 16-bit elements in runs of ``run``, as fast as a buffer takes them."""
         if self.intake is None:
             return 0.0
-        return elements / (self.intake if run % self.intake == 0 else 1)
+        return elements * _load_rate(max(1, int(self.bytes_per_cycle / 2)), self.intake, max(1, run))
+
+
+@lru_cache(maxsize=1024)
+def _load_rate(per_beat: int, intake: int, run: int) -> float:
+    """Cycles an element, by the rule of the load unit: runs follow one another in a buffer's words."""
+    return run_costs(per_beat, intake, run, -(-run // per_beat), intake)[-1] / (run * intake)
 
 
 def default_port(config: Config, mhz: float, latency: int = 40) -> MemoryPort:

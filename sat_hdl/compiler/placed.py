@@ -1,9 +1,13 @@
 """What the passes over a network share: its tensors in memory."""
 
+from collections.abc import Callable
+
 from sat_hdl.compiler.formats import Activation, Blocked, Copy, Vector, check_device
 from sat_hdl.compiler.graph import Graph, Node, Window, sparse_products
+from sat_hdl.compiler.jobs import Job
 from sat_hdl.compiler.layers import Add, Relu
 from sat_hdl.compiler.memory_plan import MemoryPlan, Tensor
+from sat_hdl.compiler.tiling import Plan
 from sat_hdl.config import Config, require
 
 __all__ = ["Placed", "window_of"]
@@ -14,7 +18,8 @@ class Placed:
 
     Arguments
     ---------
-    graph, config, batch, method, keep, group, dataflow: see :func:`~sat_hdl.compiler.lower.compile_step`.
+    graph, config, batch, method, keep, group: see :func:`~sat_hdl.compiler.lower.compile_step`.
+    choose: how each product is to be cut.
 
     Members
     -------
@@ -32,13 +37,13 @@ class Placed:
         method: str,
         keep: int,
         group: int,
-        dataflow: str = "auto",
+        choose: Callable[[Job], Plan],
     ):
         check_device(config)
         if method != "dense":
             config.check_sparsity(keep, group)
         self.graph, self.config, self.batch = graph, config, batch
-        self.keep, self.group, self.dataflow = keep, group, dataflow
+        self.keep, self.group, self.choose = keep, group, choose
         self.sparse = sparse_products(graph, method, group)
         self.memory = MemoryPlan(config)
         self.outputs: dict[int, Tensor] = {}

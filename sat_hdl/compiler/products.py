@@ -1,15 +1,28 @@
 """Products from memory to memory: loads, jobs and stores, block by block."""
 
+from collections.abc import Callable
+
 from sat_hdl.compiler.formats import up
-from sat_hdl.compiler.jobs import Correlation, Place, WeightGradient
+from sat_hdl.compiler.jobs import Job, Place
 from sat_hdl.compiler.program import OVERFLOW, Operation, Program, descriptor_registers
-from sat_hdl.compiler.tiling import Box, Plan, plan, stationary_slots
+from sat_hdl.compiler.tiling import Box, Plan
 from sat_hdl.config import Config
 from sat_hdl.memory.descriptor import Descriptor
 
-__all__ = ["Products"]
+__all__ = ["Products", "stationary_form", "west_action"]
 
-Job = Correlation | WeightGradient
+
+def west_action(job: Job, stationary: bool) -> str:
+    """The load unit's action for the rows' operand."""
+    # To an array that holds the weights, the rows of A and its columns change places.
+    turned = {"west_rows": "west_columns", "west_columns": "west_rows"}
+    return turned[job.west_action] if stationary else job.west_action
+
+
+def stationary_form(config: Config, columns: int) -> int:
+    """The register "sparsity" of a product of so many columns whose weights the array holds."""
+    slots = (-(-columns // config.cols) - 1).bit_length()  # logarithm of the slots that a run takes
+    return 1 | 1 << 8 | 1 << 16 | slots << 17
 
 
 class Products:
@@ -19,11 +32,11 @@ class Products:
     ---------
     config: the device.
     program: what to add to.
-    dataflow: "os", "ws" or "auto": see :func:`~sat_hdl.compiler.tiling.plan`.
+    choose: how a product is to be cut.
     """
 
-    def __init__(self, config: Config, program: Program, dataflow: str = "os"):
-        self._config, self._program, self._dataflow = config, program, dataflow
+    def __init__(self, config: Config, program: Program, choose: Callable[[Job], Plan]):
+        self._config, self._program, self._choose = config, program, choose
         self._turn = {"west": 0, "north": 0, "result": 0, "bias": 0}
 
     def _next(self, buffer: str) -> int:
@@ -34,7 +47,7 @@ class Products:
     def add(self, job: Job) -> Plan:
         """Adds the operations of ``job``; returns how it was cut."""
         config = self._config
-        cut = plan(config, job.shape(), self._dataflow)
+        cut = self._choose(job)
         held: dict[str, object] = {"west": None, "north": None, "bias": None}
         half: dict[str, int] = {"west": 0, "north": 0, "bias": 0}
         pairs = [(m, n) for n in cut.n for m in cut.m]
@@ -80,9 +93,7 @@ class Products:
         place, descriptor, take, inner = job.west(m, k)
         to = half * (self._config.west_depth // 2)
         pitch = -(-(m if stationary else k).size // self._config.ingest)
-        # To an array that holds the weights, the rows of A and its columns change places.
-        turned = {"west_rows": "west_columns", "west_columns": "west_rows"}
-        action = turned[job.west_action] if stationary else job.west_action
+        action = west_action(job, stationary)
         self._load(action, place, descriptor, ("west", half), take=take, inner=inner, to=to, pitch=pitch)
 
     def _load_north(self, job: Job, k: Box, n: range, half: int):
@@ -115,7 +126,7 @@ class Products:
     ):
         """A run for every R elements of k, each of which goes on with the sums of the one before."""
         config = self._config
-        form = 1 | 1 << 8 | 1 << 16 | stationary_slots(config, len(n)) << 17
+        form = stationary_form(config, len(n))
         pitch = -(-m.size // config.ingest)
         for tile, top in enumerate(range(0, k.size, config.rows)):
             registers = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.frontend import Fetch, Queue, Semaphores
@@ -12,6 +13,9 @@ from sat_hdl.config import Config, require
 from sat_hdl.control.isa import UNITS, Instruction, Op, decode
 
 __all__ = ["Memory", "Prediction", "predict"]
+
+#: The end of a program may be known of later than it is, but not by so many cycles.
+_LATE = 1000
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ def predict(
     address: int = 0,
     parameters: Sequence[int] = (),
     overflow: bool = False,
+    limit: float = inf,
 ) -> Prediction:
     """The cycles of a program on a device of ``config``.
 
@@ -53,6 +58,7 @@ def predict(
     address: of the first instruction, in bytes.
     parameters: 32-bit host parameters, from number 0.
     overflow: whether runs that depend on the overflow flag find it up; what raises it is not looked at.
+    limit: cycles after which it is given up. What is said then is how far it came, which is more than that.
 
     Raises
     ------
@@ -61,7 +67,7 @@ def predict(
     """
     return _Device(
         [int(word) for word in words], config, memory or Memory(), address, parameters, overflow
-    ).run()
+    ).run(limit)
 
 
 class _Device:
@@ -88,11 +94,13 @@ class _Device:
         self._loops: list[list[int]] = []
         self._going, self._end = False, -1
 
-    def run(self) -> Prediction:
+    def run(self, limit: float) -> Prediction:
         # The start is a jump in the cycle before.
         self._fetch.jump(-1, self._start)
         self._go()
-        self._clock.run()
+        beyond = self._clock.run(limit + _LATE)
+        if self._end < 0 and beyond is not None:
+            self._end = beyond
         require(self._end >= 0, "The program doesn't end: units wait for each other, or there is no HALT.")
         return Prediction(
             cycles=self._end,

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable
+from math import inf
 
 __all__ = ["Clock"]
 
@@ -24,8 +25,11 @@ class Clock:
         self._number += 1
         heapq.heappush(self._asked, (max(cycle, self.now), self._number, call))
 
-    def run(self):
-        """Goes on until nothing is asked for."""
+    def run(self, limit: float = inf) -> int | None:
+        """Goes on until nothing is asked for, or only after ``limit``; returns the cycle of what is left then."""
         while self._asked:
+            if self._asked[0][0] > limit:
+                return self._asked[0][0]
             self.now, _, call = heapq.heappop(self._asked)
             call()
+        return None

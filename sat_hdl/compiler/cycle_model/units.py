@@ -20,7 +20,10 @@ from sat_hdl.memory.banks import Banks
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
 from sat_hdl.memory.read_pipe import ReadPipe
 
-__all__ = ["ComputeModel", "LoadModel", "Registers", "StoreModel", "descriptor"]
+__all__ = [
+    "ComputeModel", "ComputeRun", "LoadModel", "Registers", "StoreModel", "compute_run", "descriptor",
+    "gathered", "run_costs", "scatter_costs",
+]  # fmt: skip
 
 Registers = Mapping[str, int]
 #: Told of the cycle in which a unit is done.
@@ -51,7 +54,7 @@ class LoadModel:
         config = self._config
         stream = descriptor("load", registers)
         lengths, padding, beats = bursts(stream, config.memory_bits // 8)
-        self._costs = _scatter_costs(
+        self._costs = scatter_costs(
             config, action, min(registers["take"], stream.run // 2), beats, max(1, registers["inner"])
         )
         self._place, self._free = 0, 0
@@ -81,16 +84,20 @@ class LoadModel:
 
 
 @lru_cache(maxsize=1024)
-def _scatter_costs(config: Config, action: str, take: int, beats: int, inner: int) -> list[int]:
+def scatter_costs(config: Config, action: str, take: int, beats: int, inner: int) -> list[int]:
     """Cycles in which the scatter is at work on a row's beats, summed up."""
-    per_beat = config.memory_bits // 16
     word = {
         "west_rows": config.ingest, "west_columns": config.rows, "north_rows": config.panel,
         "north_values": config.panel, "north_indices": config.panel // 4, "results": 2 * config.cols,
     }[action]  # fmt: skip
-    step = min(config.ingest, word)
-    costs, place = [0], 0
     # Of results no row ends: what is here repeats with the place in the word.
+    return run_costs(config.memory_bits // 16, min(config.ingest, word), take, beats, inner)
+
+
+def run_costs(per_beat: int, step: int, take: int, beats: int, inner: int) -> list[int]:
+    """Likewise, of ``inner`` runs of ``take`` elements in ``beats`` beats each, of which ``step`` fill a part of a word
+    that is written at once."""
+    costs, place = [0], 0
     for _ in range(inner):
         left = take
         for _ in range(beats):
@@ -123,7 +130,7 @@ class ComputeModel:
         self._reads: deque[tuple[int, int]] = deque()
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
-        run = _compute(
+        run = compute_run(
             self._config, action != "from_zero", *(registers[name] for name in ("m", "k", "n", "sparsity"))
         )
         self.array_busy += run.busy
@@ -144,7 +151,7 @@ class ComputeModel:
 
 
 @dataclass(frozen=True)
-class _Compute:
+class ComputeRun:
     """Cycles from the unit's start to its end; those in which the array is busy; from when to when initial
     accumulators are read."""
 
@@ -154,7 +161,7 @@ class _Compute:
 
 
 @lru_cache(maxsize=4096)
-def _compute(config: Config, accumulate: bool, m: int, k: int, n: int, sparsity: int) -> _Compute:
+def compute_run(config: Config, accumulate: bool, m: int, k: int, n: int, sparsity: int) -> ComputeRun:
     """A product out of the buffers."""
     keep, group = sparsity & 255, sparsity >> 8 & 255
     # To the walks' start: the check, a cycle more than a count has bits to measure, and the job's handing over. From
@@ -176,7 +183,7 @@ def _compute(config: Config, accumulate: bool, m: int, k: int, n: int, sparsity:
         first += -(-next(product.bands()).stop // config.cols)
         run = run_product(product, accumulate, supply)
     reads = tuple((first + start, first + end) for start, end in run.reads)
-    return _Compute(first + run.last + last, run.busy, reads)
+    return ComputeRun(first + run.last + last, run.busy, reads)
 
 
 class StoreModel:
@@ -203,7 +210,7 @@ class StoreModel:
         config = self._config
         stream = descriptor("store", registers, writes=True)
         lengths, _, _ = bursts(stream, config.memory_bits // 8)
-        self._chunks, self._words = _gathered(config, action, registers["m"], registers["n"])
+        self._chunks, self._words = gathered(config, action, registers["m"], registers["n"])
         self._ends = np.cumsum(lengths).tolist()
         self._next = 0
         self._done = done
@@ -244,7 +251,7 @@ class StoreModel:
 
 
 @lru_cache(maxsize=256)
-def _gathered(config: Config, action: str, m: int, n: int) -> tuple[list[int], list[int]]:
+def gathered(config: Config, action: str, m: int, n: int) -> tuple[list[int], list[int]]:
     """For each beat of a band: the chunks that it ends with, and the words read for them, a tile's first counting as
     two, since the walk takes a cycle to open it."""
     per_beat, cols, rows = config.memory_bits // 16, config.cols, config.rows
