@@ -37,7 +37,9 @@ class Adders(wiring.Component):
 
 
 def test_carries_are_open_where_nobody_reads_them_and_where_they_are_of_no_matter(tmp_path):
-    synthesise(emit(Adders(), "top"), target=parse_target("ecp5-85f-6"), top="top", cwd=tmp_path, buffers=False)
+    synthesise(
+        emit(Adders(), "top"), target=parse_target("ecp5-85f-6"), top="top", cwd=tmp_path, buffers=False
+    )
     module = msgspec.json.decode((tmp_path / "netlist.json").read_bytes())["modules"]["top"]
     cells = [cell["connections"] for cell in module["cells"].values() if cell["type"] == "CCU2C"]
     read = {bit for port in module["ports"].values() if port["direction"] == "output" for bit in port["bits"]}
