@@ -33,7 +33,11 @@ class Area(Cells, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Gowin(Target):
-    """A Gowin device: its part number; ``family`` as Yosys, ``chip`` as the other tools call it."""
+    """A Gowin device: its part number; ``family`` as Yosys, ``chip`` as the other tools call it.
+
+    nextpnr 0.11 knows no delays of its block RAM and its multipliers: a maximum frequency is that of all else, and a
+    clock must leave room for them.
+    """
 
     part: str = "GW1NR-LV9QN88PC6/I5"
     family: str = "gw1n"
