@@ -3,11 +3,10 @@
 The model of time. A product is cut into blocks that fit half of each buffer. Each block is a job of the array, whose
 cycles are those of :mod:`sat_hdl.compiler.cycles`; jobs follow one another, one at a time. Its k is the innermost
 loop, so that sums stay in the result buffer. An operand stays in its buffer while consecutive blocks want the
-same part. While a job runs, the next one's operands are loaded and the last one's results stored; so every job but the
-first takes the greater of its array's cycles and of its memory's, and the first load, the last job and the last store
-are exposed. A load waits
-for the memory's latency once. Activations of convolutions are loaded once for each position of the kernel, as the
-device does (implicit im2col without reuse).
+same part. While a job runs, the next one's operands are loaded and the last one's results stored; so every job but
+the first takes the greater of its array's cycles and of its memory's, and the first load, the last job and the last
+store are exposed. A load waits for the memory's latency once. Activations of convolutions are loaded once for each
+position of the kernel, as the device does (implicit im2col without reuse).
 
 Moment of pruning. Pre-generated copies hold kept values and 4-bit indices; the update writes them. On the
 fly, every load of a block of weights brings all of them as binary16 through SORE, whose lanes take an element a cycle

@@ -229,7 +229,8 @@ def _bands(config: Config, columns: range) -> tuple[range, ...]:
 
 def _row_boxes(config: Config, shape: Shape, most: int, every: bool) -> Iterator[tuple[Box, ...]]:
     """Cuts of the rows into boxes of at most ``most``, equal ones and ones of whole tiles."""
-    sizes = range(min(most, prod(shape.m)), 0, -1)
+    most = min(most, prod(shape.m))
+    sizes = range(most, 0, -1)
     if not every:
         sizes = [most, *(max(1, most // (parts * config.rows)) * config.rows for parts in (1, 2, 3, 4, 6, 8))]
     seen = set()

@@ -23,6 +23,7 @@ NETS = {
         model=Model(88, [Linear(72), Linear(10)]), config=WIDE, batch=7, method="bdwp",
         memory=Memory(read_latency=60, write_latency=60),
     ),
+    "few rows": Net(model=Model(64, [Linear(10)]), config=Config(), batch=16, method="bdwp"),
     "cnn": Net(model=CONV, config=Config(west_depth=64, north_depth=256, result_depth=256), batch=3),
     "cnn, 2:8": Net(model=CONV, config=CONFIGS["2x2"], batch=2, method="bdwp"),
 }  # fmt: skip

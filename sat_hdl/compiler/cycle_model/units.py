@@ -95,8 +95,8 @@ def scatter_costs(config: Config, action: str, take: int, beats: int, inner: int
 
 
 def run_costs(per_beat: int, step: int, take: int, beats: int, inner: int) -> list[int]:
-    """Likewise, of ``inner`` runs of ``take`` elements in ``beats`` beats each, of which ``step`` fill a part of a word
-    that is written at once."""
+    """Likewise, of ``inner`` runs of ``take`` elements in ``beats`` beats each, of which ``step`` fill a part of a
+    word that is written at once."""
     costs, place = [0], 0
     for _ in range(inner):
         left = take
