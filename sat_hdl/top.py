@@ -34,8 +34,8 @@ class ProductCore(wiring.Component):
 
     That holds while a tile's results leave (slots × rows cycles) before the next but one is summed up, and a group
     of activations comes (M / E cycles) before the one in use is used up (N × span). Latencies are those of
-    :class:`~sat_hdl.stce.stce.Stce` and :class:`~sat_hdl.stce.drain.Drain`. Without accumulators a single full tile of a dense 8 × 8 in binary16 costs
-    8·K' + 94 cycles (95 where weights can be held).
+    :class:`~sat_hdl.stce.stce.Stce` and :class:`~sat_hdl.stce.drain.Drain`. Without accumulators a single full tile
+    of a dense 8 × 8 in binary16 costs 8·K' + 94 cycles (95 where weights can be held).
 
     Arguments
     ---------
