@@ -99,7 +99,8 @@ class Target(ABC):
         """From Yosys' count of cells by type."""
 
     def mend(self, netlist: Path) -> None:
-        """Changes what Yosys wrote to what place and route makes the most of."""
+        """Changes what Yosys wrote to what place and route makes the most of; as it is, nothing."""
+        return
 
     @abstractmethod
     def route_options(self, *, pins: str | None, placed: str | None) -> list[str]:
