@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from sat_hdl.arith.mac import Mac
 from sat_hdl.formats import BINARY16
 from sat_hdl.fpga.gate_level import gate_level
+from sat_hdl.memory.registered_ram import RegisteredRam
 from sat_hdl.sim.fast import Simulation
 from sat_hdl.sim.models import ECP5
 from sat_hdl.sim.verilog import emit
@@ -98,3 +99,32 @@ def test_a_multiply_accumulate(seed=2):
         wanted = simulation.vectors(inputs, outputs, latency=made().latency)
     for name in outputs:
         assert (found[name] == wanted[name])[made().latency :].all(), name
+
+
+def test_output_registers(seed=3):
+    """Of a block RAM, which move on by an enable of their own."""
+
+    def made(target: str) -> RegisteredRam:
+        return RegisteredRam(width=36, depth=32, target=target)
+
+    gates = gate_level(made("ecp5"))
+    assert gates.count('("OUTREG")') == 2
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    n = 10_000
+    write = rng.integers(0, 32, n).astype(np.uint8)
+    inputs = {
+        "write_address": write,
+        "write_enable": rng.integers(0, 2, n).astype(np.uint8),
+        "write_data": rng.integers(0, 2**36, n, dtype=np.uint64),
+        "read_address": (write + rng.integers(1, 32, n)).astype(np.uint8) % 32,
+        "reads": rng.integers(0, 2, n).astype(np.uint8),
+        "forwards": rng.integers(0, 2, n).astype(np.uint8),
+    }
+    # The comparison can fail: without them.
+    good, bad, wanted = (
+        Simulation(text, "top").vectors(inputs, ["read_data"], latency=0)["read_data"]
+        for text in (gates, gates.replace('("OUTREG")', '("NOREG")'), emit(made("portable"), "top"))
+    )
+    assert (good == wanted)[200:].all()
+    assert not (bad == wanted)[200:].all()
