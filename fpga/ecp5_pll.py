@@ -6,8 +6,7 @@ from amaranth.hdl import Const, Instance, Module
 from amaranth.lib import io
 from amaranth.lib.wiring import Out
 
-from sat_hdl.config import ConfigError
-from sat_hdl.fpga.target import Clock, Pll
+from sat_hdl.fpga.target import Clock, Pll, inside, nearest
 
 __all__ = ["Ecp5Clock", "Ecp5Pll", "pll_settings"]
 
@@ -31,26 +30,22 @@ class Ecp5Clock(Clock):
         return Ecp5Pll(pin, settings=self)
 
 
-def _inside(value: float, limits: tuple[float, float]) -> bool:
-    return limits[0] <= value <= limits[1]
-
-
 def pll_settings(input_mhz: float, wanted_mhz: float) -> Ecp5Clock:
     """The settings that come nearest to ``wanted_mhz``, within 1 %, with the fastest phase detector.
 
     Raises :class:`ConfigError` if there are none.
     """
     found = []
-    if _inside(input_mhz, INPUT_MHZ):
+    if inside(input_mhz, INPUT_MHZ):
         for reference in DIVIDERS:
-            if not _inside(input_mhz / reference, PHASE_DETECTOR_MHZ):
+            if not inside(input_mhz / reference, PHASE_DETECTOR_MHZ):
                 continue
             for feedback in DIVIDERS:
                 mhz = input_mhz * feedback / reference
-                if not _inside(mhz, OUTPUT_MHZ) or abs(mhz / wanted_mhz - 1) > 0.01:
+                if not inside(mhz, OUTPUT_MHZ) or abs(mhz / wanted_mhz - 1) > 0.01:
                     continue
                 for output in DIVIDERS[:_MOST_OUTPUT]:
-                    if _inside(mhz * output, OSCILLATOR_MHZ):
+                    if inside(mhz * output, OSCILLATOR_MHZ):
                         rank = (abs(mhz - wanted_mhz), reference, -mhz * output)
                         settings = Ecp5Clock(
                             reference=reference,
@@ -60,12 +55,7 @@ def pll_settings(input_mhz: float, wanted_mhz: float) -> Ecp5Clock:
                             input_mhz=input_mhz,
                         )
                         found.append((rank, settings))
-    if not found:
-        raise ConfigError(
-            f"No clock of {wanted_mhz:g} MHz can be made from {input_mhz:g} MHz; ask for one from "
-            f"{OUTPUT_MHZ[0]:g} to {OUTPUT_MHZ[1]:g} MHz."
-        )
-    return min(found, key=lambda entry: entry[0])[1]
+    return nearest(found, input_mhz, wanted_mhz, OUTPUT_MHZ)
 
 
 class Ecp5Pll(Pll):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from amaranth.hdl import Const, Instance, Module
 from amaranth.lib import io
 
-from sat_hdl.config import ConfigError
-from sat_hdl.fpga.target import HIDE, Cells, Clock, Pll, Target, tail
+from sat_hdl.fpga.target import HIDE, Cells, Clock, Pll, Target, inside, nearest, tail
 
 __all__ = ["Area", "Gowin", "GowinClock", "GowinPll", "pll_settings"]
 
@@ -116,10 +115,6 @@ def pll_settings(input_mhz: float, wanted_mhz: float, *, device: str = "GW1NR-9C
 
     Raises :class:`ConfigError` if there are none.
     """
-
-    def inside(value: float, limits: tuple[float, float]) -> bool:
-        return limits[0] <= value <= limits[1]
-
     found = []
     for reference in REFERENCES:
         for feedback in FEEDBACKS:
@@ -135,12 +130,7 @@ def pll_settings(input_mhz: float, wanted_mhz: float, *, device: str = "GW1NR-9C
                         output=output,
                     )  # fmt: skip
                     found.append(((abs(mhz - wanted_mhz), reference, -output), settings))
-    if not found:
-        raise ConfigError(
-            f"No clock of {wanted_mhz:g} MHz can be made from {input_mhz:g} MHz; ask for one from "
-            f"{OUTPUT_MHZ[0]:g} to {OUTPUT_MHZ[1]:g} MHz."
-        )
-    return min(found, key=lambda entry: entry[0])[1]
+    return nearest(found, input_mhz, wanted_mhz, OUTPUT_MHZ)
 
 
 class GowinPll(Pll):

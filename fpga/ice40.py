@@ -7,8 +7,7 @@ from pathlib import Path
 from amaranth.hdl import Const, Instance, Module
 from amaranth.lib import io
 
-from sat_hdl.config import ConfigError
-from sat_hdl.fpga.target import HIDE, Cells, Clock, Pll, Target, tail
+from sat_hdl.fpga.target import HIDE, Cells, Clock, Pll, Target, inside, nearest, tail
 
 __all__ = ["Area", "Ice40", "Ice40Clock", "Ice40Pll", "pll_settings"]
 
@@ -124,10 +123,6 @@ def pll_settings(input_mhz: float, wanted_mhz: float) -> Ice40Clock:
 
     Raises :class:`ConfigError` if there are none.
     """
-
-    def inside(value: float, limits: tuple[float, float]) -> bool:
-        return limits[0] <= value <= limits[1]
-
     found = []
     for reference in REFERENCES:
         detector = input_mhz / reference
@@ -142,12 +137,7 @@ def pll_settings(input_mhz: float, wanted_mhz: float) -> Ice40Clock:
                         input_mhz=input_mhz, mhz=mhz, reference=reference, feedback=feedback, shift=shift
                     )
                     found.append(((abs(mhz - wanted_mhz), reference, shift), settings))
-    if not found:
-        raise ConfigError(
-            f"No clock of {wanted_mhz:g} MHz can be made from {input_mhz:g} MHz; ask for one from "
-            f"{OUTPUT_MHZ[0]:g} to {OUTPUT_MHZ[1]:g} MHz."
-        )
-    return min(found, key=lambda entry: entry[0])[1]
+    return nearest(found, input_mhz, wanted_mhz, OUTPUT_MHZ)
 
 
 class Ice40Pll(Pll):

@@ -4,13 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import Out
 
-__all__ = ["HIDE", "Cells", "Clock", "Pll", "Target", "tail"]
+from sat_hdl.config import ConfigError
+
+__all__ = ["HIDE", "Cells", "Clock", "Pll", "Target", "inside", "nearest", "tail"]
 
 #: Of a flattened design: gives every wire a name of Yosys' own. With Amaranth's, two wires come to have one name when
 #: Yosys 0.70 puts ABC's result back, and it ends; as YoWASP's, without a word.
@@ -59,6 +61,28 @@ class Clock(ABC):
     @abstractmethod
     def pll(self, pin: io.PortLike) -> Pll:
         """The PLL with these settings."""
+
+
+_Settings = TypeVar("_Settings", bound=Clock)
+
+
+def inside(value: float, limits: tuple[float, float]) -> bool:
+    return limits[0] <= value <= limits[1]
+
+
+def nearest(
+    found: list[tuple[tuple, _Settings]], input_mhz: float, wanted_mhz: float, output_mhz: tuple[float, float]
+) -> _Settings:
+    """Of (rank, settings) of a PLL those of least rank.
+
+    Raises :class:`~sat_hdl.config.ConfigError` if there are none; ``output_mhz``: what to ask for instead.
+    """
+    if not found:
+        raise ConfigError(
+            f"No clock of {wanted_mhz:g} MHz can be made from {input_mhz:g} MHz; ask for one from "
+            f"{output_mhz[0]:g} to {output_mhz[1]:g} MHz."
+        )
+    return min(found, key=lambda entry: entry[0])[1]
 
 
 class Target(ABC):
