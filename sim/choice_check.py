@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from sat_hdl.compiler.backward import Backward
-from sat_hdl.compiler.choose import best, placeless, predicted, words
+from sat_hdl.compiler.choose import Chooser, best, placeless, predicted, words
 from sat_hdl.compiler.cycle_model import Memory, predict
 from sat_hdl.compiler.forward import Forward
 from sat_hdl.compiler.graph import build
@@ -94,11 +94,7 @@ def measured(device: Watched, net: Net, job: Job, plans: list[Plan]) -> list[int
 
 def step_programs(net: Net, dataflow: str) -> Iterator[list[int]]:
     """Forward and backward, with what is chosen."""
-
-    def choose(job: Job) -> Plan:
-        return best(net.config, net.memory, placeless(net.config, job), dataflow).plan
-
-    for program in net.lower(choose):
+    for program in net.lower(Chooser(net.config, net.memory, dataflow)):
         yield program.words()
 
 

@@ -21,7 +21,7 @@ class MuxAdder(wiring.Component):
     Combinational. On ECP5 it takes ``ceil(width / 2)`` CCU2C (one bit more with a carry) and no LUT: half of
     a CCU2C's four-input table is idle when it only adds, and Yosys does not fold a multiplexer into it. Where half a
     CCU2C is left over it begins the chain, whose first carry then is of no matter (see ``open_idle_carries`` of
-    :mod:`sat_hdl.fpga.flow`).
+    :mod:`sat_hdl.fpga.carries`).
 
     How: a CCU2C computes ``P = INIT(A, B, C, D)`` and, where P is 0, passes ``G = INIT(A, B, 0, 0)`` on as the
     carry. With A = x, B = s, C = y1, D = y0 and ``P = A ^ (B ? C : D)``, G is A: where P is 0 both operands
