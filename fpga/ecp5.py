@@ -17,6 +17,20 @@ _SIZES = ("12f", "25f", "45f", "85f")
 _SPEEDS = ("6", "7", "8")
 #: Picoseconds between registers, by ABC's estimate, that a whole device's logic may take.
 _WHOLE_DELAY_PS = 8000
+#: Fewest flip-flops of a whole device that a synchronous reset or a clock enable of its own is worth.
+_LEAST_RESET, _LEAST_ENABLE = 8, 4
+#: Flip-flops as Yosys' own script for ECP5 asks for them.
+_FLIP_FLOPS = " ".join(
+    f"-cell ${kind}_ {init}"
+    for kind, init in (
+        ("_DFF_?", "01"),
+        ("_DFF_?P?", "r"),
+        ("_SDFF_?P?", "r"),
+        ("_DFFE_??", "01"),
+        ("_DFFE_?P??", "r"),
+        ("_SDFFE_?P??", "r"),
+    )
+)
 
 
 class Area(Cells, frozen=True, kw_only=True):
@@ -65,7 +79,10 @@ class Ecp5(Target):
         YoWASP 0.70 fails on modules that are kept apart. ``whole``: without it, and flattened before ABC: for the
         whole device, whose logic beside the array is as large and takes ABC too long with it. ABC is then told a
         delay that is fast enough, for it maps for the least, and pays for that with LUTs: WUVE takes 5 % less with
-        it, a multiplexer behind a wide gate a quarter.
+        it, a multiplexer behind a wide gate a quarter. Resets and enables of a few registers become logic then: a
+        tile has two resets for its eight registers, and nextpnr's placer spends most of its time on moving
+        registers out of each other's way (a 4 × 4 device has 402 resets of its own, 78 with at least 16 registers;
+        its first rounds take half as long without the others).
         """
         shared = " ".join(_shared_modules(verilog, top))
         lines = ["# Idle carries are opened afterwards: a part of what cached results depend on.", read]
@@ -79,7 +96,10 @@ class Ecp5(Target):
         )
         if whole:
             lines += [
-                f"synth_ecp5 -top {top}{pads} -run :map_luts",
+                f"synth_ecp5 -top {top}{pads} -run :map_ffs",
+                "opt_clean",
+                f"dfflegalize {_FLIP_FLOPS} -minsrst {_LEAST_RESET} -mince {_LEAST_ENABLE}",
+                f"synth_ecp5 -top {top}{pads} -run map_ffs:map_luts",
                 *apart,
                 f"synth_ecp5 -top {top}{pads} -run map_luts:",
             ]

@@ -103,7 +103,7 @@ def place_and_route(
     """
     report = f"seed{seed}.json"
     arguments = [*target.options, "--json", "netlist.json", "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
-    arguments += ["--timing-allow-fail", "--report", report, "--quiet", "--placer", placer]
+    arguments += ["--timing-allow-fail", "--report", report, "--placer", placer]
     arguments += target.route_options(pins=pins, placed=result)
     run_tool(target.router, arguments, cwd=cwd, log=f"seed{seed}.log")
     return _read_report(json.loads((cwd / report).read_text()))
