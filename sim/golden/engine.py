@@ -9,7 +9,7 @@ from sat_hdl.sim.golden.formats import operand_format
 from sat_hdl.sim.golden.prune import Pruned
 from sat_hdl.sim.golden.prune import prune as select
 
-__all__ = ["STAGES", "Engine", "GoldenEngine"]
+__all__ = ["STAGES", "BatchedEngine", "Engine", "GoldenEngine"]
 
 #: What a product or a selection is for: the three products of a training step, the pruning between them, and
 #: the forward passes that measure accuracy after an epoch.
@@ -42,6 +42,16 @@ class Engine(Protocol):
 
     def prune(self, w: np.ndarray, keep: int, group: int, axis: int, stage: str = "prune") -> Pruned:
         """N:M selection along ``axis`` of a matrix of operands."""
+        ...
+
+
+class BatchedEngine(Engine, Protocol):
+    """An engine that takes many small products at once, such as attention's."""
+
+    def products(
+        self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
+    ) -> np.ndarray:
+        """:meth:`matmul` of each of a batch: (batch, m, k) · (batch, k, n) → float32 (batch, m, n)."""
         ...
 
 
@@ -84,6 +94,13 @@ class GoldenEngine:
             operand=self.operand,
         )
         self.macs[stage] += a.shape[0] * pruned.values.size
+        return y
+
+    def products(
+        self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
+    ) -> np.ndarray:
+        y = product.products(a, b, acc=acc, operand=self.operand)
+        self.macs[stage] += a.shape[1] * b.size
         return y
 
     def prune(self, w: np.ndarray, keep: int, group: int, axis: int, stage: str = "prune") -> Pruned:

@@ -164,7 +164,7 @@ def test_divergence_is_a_sentence():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: NetworkConfig(method="srste"), "`method` must be one of dense, bdwp, sdwp, not 'srste'"),
+        (lambda: NetworkConfig(method="nope"), "`method` must be one of dense, bdwp, srste, sdgp, sdwp, not 'nope'"),
         (lambda: NetworkConfig(batch=0), "`batch`"),
         (lambda: NetworkConfig(nesterov=1), "`nesterov` must be true or false, not 1"),
         (lambda: NetworkConfig(decay_biases="no"), "`decay_biases` must be true or false"),

@@ -1,0 +1,97 @@
+"""The golden products, compiled: the same chains as :mod:`~sat_hdl.sim.golden.product`, at ten to a hundred times its
+speed, for trainings that nothing but numpy would make wait. g++ compiles it on the first use; the tests hold it to the
+exact model bit for bit.
+"""
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from sat_hdl.sim.build import cached, identity, require_tool, run_tool
+from sat_hdl.sim.golden import product
+from sat_hdl.sim.golden.engine import GoldenEngine
+from sat_hdl.sim.golden.formats import to_bits
+from sat_hdl.sim.golden.prune import Pruned
+
+__all__ = ["CompiledEngine"]
+
+_SOURCE = Path(__file__).with_name("chains.cpp")
+#: No contraction into fused multiply-adds, and nothing else that changes what is rounded when.
+_FLAGS = (
+    "-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-psabi",
+)  # fmt: skip
+
+
+@cache
+def _chains():
+    compiler = require_tool(os.environ.get("CXX", "g++"))
+    source = _SOURCE.read_text()
+
+    def make(folder: Path):
+        (folder / "chains.cpp").write_text(source)
+        run_tool([compiler, *_FLAGS, "chains.cpp", "-o", "chains.so"], "Compiling the golden products", folder)
+
+    folder = cached("chains", [source, identity(compiler), *_FLAGS], make)
+    function = ctypes.CDLL(str(folder / "chains.so")).sat_chains
+    pointer, integer, count = ctypes.c_void_p, ctypes.c_int, ctypes.c_long
+    function.argtypes = [pointer, integer, pointer, pointer, pointer, *[count] * 5, integer]
+    function.restype = None
+    return function
+
+
+class CompiledEngine(GoldenEngine):
+    """:class:`~sat_hdl.sim.golden.engine.GoldenEngine`, compiled: one core, every bit the same.
+
+    Operands of the right shapes are its caller's duty: it is for trainings, whose products always fit.
+
+    Arguments and members: as of :class:`~sat_hdl.sim.golden.engine.GoldenEngine`.
+
+    Raises :class:`~sat_hdl.sim.build.ToolError` without g++.
+    """
+
+    def __init__(self, operand: str = "fp16"):
+        super().__init__(operand)
+        product.require_subnormals()
+        self._chains = _chains()
+
+    def matmul(
+        self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
+    ) -> np.ndarray:
+        return self.products(a[None], b[None], None if acc is None else acc[None], stage)[0]
+
+    def sparse_matmul(
+        self, a: np.ndarray, pruned: Pruned, acc: np.ndarray | None = None, stage: str = "ff"
+    ) -> np.ndarray:
+        if pruned.axis != 0 or pruned.shape[0] != a.shape[1]:
+            raise ValueError(f"A pruned matrix of {pruned.shape}, along {pruned.axis}, does not fit {a.shape}")
+        places = np.ascontiguousarray(pruned.positions(), np.int32)
+        y = self._run(a[None], pruned.values[None], places, None if acc is None else acc[None])[0]
+        self.macs[stage] += a.shape[0] * pruned.values.size
+        return y
+
+    def products(
+        self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
+    ) -> np.ndarray:
+        if a.shape[2] != b.shape[1] or len(a) != len(b):
+            raise ValueError(f"Products of {a.shape} and {b.shape} are not possible")
+        y = self._run(a, b, None, acc)
+        self.macs[stage] += a.shape[1] * b.size
+        return y
+
+    def _run(self, a: np.ndarray, b: np.ndarray, places: np.ndarray | None, acc: np.ndarray | None):
+        (batch, m, k), (_, steps, n) = a.shape, b.shape
+        a, b = to_bits(a, self.operand), np.ascontiguousarray(to_bits(b, self.operand))
+        transposed = a.strides[1] == a.itemsize and m > 1
+        a = np.ascontiguousarray(a.transpose(0, 2, 1) if transposed else a)
+        y = np.zeros((batch, m, n), np.float32)
+        if acc is not None:
+            y[...] = acc
+        where = None if places is None else places.ctypes.data
+        self._chains(
+            a.ctypes.data, transposed, b.ctypes.data, where, y.ctypes.data, batch, m, k, n, steps,
+            self.operand == "bf16",
+        )  # fmt: skip
+        return y
