@@ -1,4 +1,4 @@
-"""The parts of a transformer that the device doesn't compute: layer normalisation, GELU, softmax, each with its gradient.
+"""Parts of a transformer that the device doesn't compute: layer normalisation, GELU, softmax, each with its gradient.
 
 They are numpy's binary32 (or whatever they are given), operation by operation in no stated order: exp, tanh and sums
 may differ in the last bit between processors.
@@ -12,7 +12,9 @@ EPSILON = 1e-5
 _C, _CUBIC = np.sqrt(2 / np.pi), 0.044715
 
 
-def layer_norm(x: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def layer_norm(
+    x: np.ndarray, gain: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Over the last axis: gain · (x − mean) / √(variance + 1e-5) + bias; and for the gradient (x − mean) / √(…), and
     1 / √(…)."""
     centred = x - x.mean(axis=-1, keepdims=True)

@@ -1,6 +1,6 @@
-"""The golden products, compiled: the same chains as :mod:`~sat_hdl.sim.golden.product`, at ten to a hundred times its
-speed, for trainings that nothing but numpy would make wait. g++ compiles it on the first use; the tests hold it to the
-exact model bit for bit.
+"""The golden products, compiled: the same chains as :mod:`~sat_hdl.sim.golden.product`, several times as fast, for
+trainings that numpy alone would make wait. g++ compiles it on the first use; the tests hold it to the exact model bit
+for bit.
 """
 
 import ctypes
@@ -21,7 +21,8 @@ __all__ = ["CompiledEngine"]
 _SOURCE = Path(__file__).with_name("chains.cpp")
 #: No contraction into fused multiply-adds, and nothing else that changes what is rounded when.
 _FLAGS = (
-    "-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-psabi",
+    "-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden",
+    "-Wno-psabi",
 )  # fmt: skip
 
 
@@ -32,7 +33,9 @@ def _chains():
 
     def make(folder: Path):
         (folder / "chains.cpp").write_text(source)
-        run_tool([compiler, *_FLAGS, "chains.cpp", "-o", "chains.so"], "Compiling the golden products", folder)
+        run_tool(
+            [compiler, *_FLAGS, "chains.cpp", "-o", "chains.so"], "Compiling the golden products", folder
+        )
 
     folder = cached("chains", [source, identity(compiler), *_FLAGS], make)
     function = ctypes.CDLL(str(folder / "chains.so")).sat_chains
@@ -66,7 +69,9 @@ class CompiledEngine(GoldenEngine):
         self, a: np.ndarray, pruned: Pruned, acc: np.ndarray | None = None, stage: str = "ff"
     ) -> np.ndarray:
         if pruned.axis != 0 or pruned.shape[0] != a.shape[1]:
-            raise ValueError(f"A pruned matrix of {pruned.shape}, along {pruned.axis}, does not fit {a.shape}")
+            raise ValueError(
+                f"A pruned matrix of {pruned.shape}, along {pruned.axis}, does not fit {a.shape}"
+            )
         places = np.ascontiguousarray(pruned.positions(), np.int32)
         y = self._run(a[None], pruned.values[None], places, None if acc is None else acc[None])[0]
         self.macs[stage] += a.shape[0] * pruned.values.size

@@ -73,7 +73,9 @@ def _at(weight: np.ndarray | Pruned, chosen: list[int], positions: int) -> np.nd
     return weight.reshape(positions, -1, columns)[chosen].reshape(-1, columns)
 
 
-def _kept_patches(dy: KeptGradient, axes: list[list[tuple[int, np.ndarray]]]) -> tuple[Pruned, tuple[int, ...]]:
+def _kept_patches(
+    dy: KeptGradient, axes: list[list[tuple[int, np.ndarray]]]
+) -> tuple[Pruned, tuple[int, ...]]:
     """The kept of what every pixel sees of dY, (positions · Cout, pixels), and the pixels' (n, rows, columns).
 
     Beyond dY, +0 at each group's first indices.

@@ -57,7 +57,11 @@ class Network(WeightedLayers):
         self.graph = graph
         layers = [
             LayerShape(
-                node.name, _window(node), *node.weight_shape[1:], node.has_bias, graph.needs_input_gradient(node)
+                node.name,
+                _window(node),
+                *node.weight_shape[1:],
+                node.has_bias,
+                graph.needs_input_gradient(node),
             )
             for node in graph.weighted
         ]

@@ -94,7 +94,10 @@ class NetworkTrainer:
     def __init__(self, graph: Graph | VitShape, config: NetworkConfig, engine: Engine):
         self.config = config
         settings: dict[str, Any] = dict(
-            method=config.method, keep=config.keep, group=config.group, rng=np.random.default_rng([config.seed, 0])
+            method=config.method,
+            keep=config.keep,
+            group=config.group,
+            rng=np.random.default_rng([config.seed, 0]),
         )
         if isinstance(graph, VitShape):
             self.network: Any = Vit(graph, engine=cast(BatchedEngine, engine), **settings)

@@ -18,7 +18,7 @@ BLOCK = 1 << 15
 
 
 def require_subnormals():
-    """Raises RuntimeError if subnormals are flushed: a library built with -ffast-math can switch the whole process to flushing subnormals to zero."""
+    """Raises RuntimeError if the process flushes subnormals to zero: a library built with -ffast-math can do that."""
     smallest = np.full(1, 1, np.uint32).view(np.float32)
     if not (smallest + smallest > smallest)[0]:
         raise RuntimeError(
@@ -88,7 +88,10 @@ def products(
 ) -> np.ndarray:
     """:func:`matmul` of each of a batch: operands (batch, m, k) and (batch, k, n) → float32 (batch, m, n)."""
     return np.stack(
-        [matmul(x, y, acc=None if acc is None else acc[i], operand=operand) for i, (x, y) in enumerate(zip(a, b))]
+        [
+            matmul(x, y, acc=None if acc is None else acc[i], operand=operand)
+            for i, (x, y) in enumerate(zip(a, b))
+        ]
     )
 
 

@@ -1,5 +1,5 @@
-"""SDGP's pruned gradients (McDanel, Dinh, Magallanes, 2022): the N largest of M consecutive channels of dY are kept in
-BP, and rescaled so that sums of magnitudes stay.
+"""SDGP's pruned gradients (McDanel, Dinh, Magallanes, 2022): the N largest of M consecutive channels of dY are kept
+in BP, and rescaled so that sums of magnitudes stay.
 
 A convolution's dY: for each sample and channel, the sum over the pixels, as published. A single pixel (a linear
 layer), of which that would leave nothing to rescale: for each sample, the sum over the channels.
@@ -34,9 +34,11 @@ class KeptGradient:
 
 
 def factors(whole: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """float32: what kept entries are multiplied by, from sums of magnitudes in float64. It is the host's: their quotient
-    rounded to binary32; 1 where that is no finite number (nothing kept but zeros, or an overflow, whose step is skipped
-    anyway)."""
+    """float32: what kept entries are multiplied by, from sums of magnitudes in float64.
+
+    It is the host's: their quotient rounded to binary32; 1 where that is no finite number (nothing kept but zeros, or
+    an overflow, whose step is skipped anyway).
+    """
     with np.errstate(all="ignore"):
         factor = whole / kept
         return np.where(np.isfinite(factor), factor, 1).astype(np.float32)

@@ -2,8 +2,8 @@
 
 Patches → tokens + positions → blocks of x + attention(norm(x)), x + MLP(norm(x)) → norm → mean of tokens → head.
 
-Tensors between operations are operands, as in :mod:`~sat_hdl.sim.golden.network`. Products with weights (patches, QKV,
-projection, both of the MLP, head) are of :class:`~sat_hdl.sim.golden.weighted.WeightedLayers`, by every method.
+Tensors between operations are operands, as in :mod:`~sat_hdl.sim.golden.network`. Products with weights (patches,
+QKV, projection, both of the MLP, head) are of :class:`~sat_hdl.sim.golden.weighted.WeightedLayers`, by every method.
 Attention's two products have no weights: dense, forward and backward, by the engine's chains. All else, which the
 device doesn't compute (:mod:`~sat_hdl.sim.golden.attention`, positions, the mean of tokens), is numpy's binary32,
 its results rounded to operands. The device knows no such network: this one trains in the golden model alone.
@@ -52,9 +52,7 @@ class VitShape:
             height % self.patch == 0 and width % self.patch == 0,
             f"Patches of {self.patch} pixels a side don't cut an image of {height} × {width} evenly.",
         )
-        require(
-            self.width % self.heads == 0, f"{self.heads} heads can't share {self.width} channels evenly."
-        )
+        require(self.width % self.heads == 0, f"{self.heads} heads can't share {self.width} channels evenly.")
 
     @property
     def tokens(self) -> int:
@@ -69,14 +67,15 @@ class Vit(WeightedLayers):
 
     Arguments
     ---------
-    shape: its measures. Others: see :class:`~sat_hdl.sim.golden.weighted.WeightedLayers`; the weights behind which
-    there is no rectifier are drawn with standard deviation √(1 / Cin).
+    shape: its measures.
+    Others: see :class:`~sat_hdl.sim.golden.weighted.WeightedLayers`. Weights that feed no rectifier are drawn with
+    variance 1 / (Q · Cin), positions with 1: as large as tokens, or blocks learn for epochs to tell where they are.
     """
 
     def __init__(self, shape: VitShape, *, engine: BatchedEngine, rng: np.random.Generator, **settings: Any):
         self.shape, self._batched = shape, engine
         width, token = shape.width, Window()
-        patches = Window((shape.patch,) * 2, (shape.patch,) * 2)
+        patches = Window((shape.patch, shape.patch), (shape.patch, shape.patch))
         layers = [LayerShape("patches", patches, shape.input_shape[2], width, True, False, gain=1)]
         for name in self._blocks():
             layers += [
@@ -87,7 +86,7 @@ class Vit(WeightedLayers):
             ]
         layers.append(LayerShape("head", token, width, shape.classes, True, True, gain=1))
         super().__init__(layers, engine=engine, rng=rng, **settings)
-        self.weights["positions"] = (0.02 * rng.standard_normal((shape.tokens, width))).astype(np.float32)
+        self.weights["positions"] = rng.standard_normal((shape.tokens, width)).astype(np.float32)
         for name in [f"{block}.norm{i}" for block in self._blocks() for i in (1, 2)] + ["norm"]:
             self.weights[name], self.biases[name] = np.ones(width, np.float32), np.zeros(width, np.float32)
 
@@ -149,7 +148,7 @@ class Vit(WeightedLayers):
     # --- backward ---------------------------------------------------------------------------------------
 
     def backward(self, tape: dict[str, Any], dy: np.ndarray) -> dict[str, Gradient]:
-        """Operands dY of the logits (n, classes) → (dW, db) of every entry of ``weights``, float32, scaled as dY is."""
+        """Operands dY of the logits (n, classes) → (dW, db) of all of ``weights``, float32, scaled as dY is."""
         operand, shape = self.engine.operand, self.shape
         found: dict[str, Gradient] = {}
         dy = dy[:, None, None]
@@ -181,8 +180,9 @@ class Vit(WeightedLayers):
         return self.input_gradient(name, dy, dy.shape[1:3])[:, :, 0]
 
     def _norm_back(self, name: str, dy: np.ndarray, tape: dict[str, Any], found: dict[str, Gradient]):
+        unit, inverse = tape[name]
         dx, d_gain, d_bias = attention.layer_norm_gradient(
-            widen(dy, self.engine.operand), *tape[name], self.weights[name]
+            widen(dy, self.engine.operand), unit, inverse, self.weights[name]
         )
         found[name] = d_gain, d_bias
         return narrow(dx, self.engine.operand)

@@ -41,8 +41,8 @@ Gradient = tuple[np.ndarray, np.ndarray | None]
 class LayerShape:
     """A convolution, or a linear layer: of ``window`` 1 × 1, over one pixel or over tokens.
 
-    ``needs_dx``: whether anything needs the gradient of its input. ``gain``: of the first weights' standard deviation,
-    √(gain / (Q · Cin)); He's is 2.
+    ``needs_dx``: whether anything needs the gradient of its input. ``gain``: of the first weights' variance,
+    gain / (Q · Cin); He's is 2.
     """
 
     name: str
@@ -70,8 +70,8 @@ class WeightedLayers:
     weights: float32 (Q, Cin, Cout) by layer name; biases: float32 (Cout,), of the layers that have one.
     copies: the weights as operands; call :meth:`refresh` after changing ``weights``.
     ff, bp: the matrices that the products take, (Q·Cin, Cout) and (Q·Cout, Cin), by layer name: operands, or
-        :class:`~sat_hdl.sim.golden.prune.Pruned` along axis 0 where they are. ``bp`` lacks the layers whose dX nothing
-        needs.
+        :class:`~sat_hdl.sim.golden.prune.Pruned` along axis 0 where they are sparse. ``bp`` lacks the layers whose dX
+        nothing needs.
     plan: which products are sparse, by layer name.
     """
 
