@@ -38,8 +38,8 @@ _DIGITS = {
 _IMAGES = {
     "mlp": Recipe(20, 64, 0.02, 5e-4),
     "mlp2": Recipe(20, 64, 0.02, 5e-4),
-    "cnn": Recipe(20, 64, 0.05, 5e-4),
-    "resnet": Recipe(20, 64, 0.05, 5e-4),
+    "cnn": Recipe(20, 64, 0.02, 5e-4),
+    "resnet": Recipe(20, 64, 0.02, 5e-4),
     "vit": Recipe(20, 64, 0.05, 5e-4),
 }
 

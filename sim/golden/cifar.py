@@ -34,19 +34,21 @@ _FOLDERS = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows arrays, and nothing that could do anything."""
+    """Knows arrays and strings of bytes, and nothing that could do anything."""
 
     _KNOWN: ClassVar = {
-        ("multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        "numpy.core.multiarray._reconstruct": np.empty(0).__reduce__()[0],
+        "numpy._core.multiarray._reconstruct": np.empty(0).__reduce__()[0],
+        "numpy.ndarray": np.ndarray,
+        "numpy.dtype": np.dtype,
+        # How Python 3 writes bytes for Python 2.
+        "_codecs.encode": lambda text, encoding: text.encode("latin1"),
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        found = self._KNOWN.get((module.rpartition(".")[2], name))
-        if found is None or module.split(".")[0] != "numpy":
+        if f"{module}.{name}" not in self._KNOWN:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in images")
-        return found
+        return self._KNOWN[f"{module}.{name}"]
 
 
 def _read(path: Path) -> bytes:
