@@ -1,4 +1,4 @@
-// Ordered sums of products in binary32, many at once: compiled.py says what they are for.
+// Ordered sums of products in binary32, many at once, and conversions: compiled.py says what they are for.
 //
 // A vector holds 16 rows of one column of the outputs, so that a chain stays in its lane and its order is the loop's.
 // Compiled with -ffp-contract=off: each product and each sum is rounded on its own.
@@ -19,6 +19,13 @@ float of_bits(uint32_t bits)
     return value;
 }
 
+uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 // binary16 or bfloat16 → binary32, exactly; no operation sees a subnormal binary32, which would be slow.
 template <bool bf16>
 float widen(uint16_t x)
@@ -30,9 +37,24 @@ float widen(uint16_t x)
     float normal = of_bits(magnitude + (112u << 23) + infinite);
     float subnormal = of_bits(magnitude + (113u << 23)) - of_bits(113u << 23);
     float value = magnitude < 1u << 23 ? subnormal : normal;
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return of_bits(bits | sign);
+    return of_bits(bits_of(value) | sign);
+}
+
+// binary32 → binary16 or bfloat16: to nearest, ties to even, overflow to inf, NaN canonical.
+template <bool bf16>
+uint16_t narrow(float x)
+{
+    constexpr uint32_t places = bf16 ? 16 : 13, rebias = bf16 ? 0 : 112u << 23, smallest = rebias + (1u << 23);
+    constexpr uint16_t infinity = bf16 ? 0x7f80 : 0x7c00, nan = bf16 ? 0x7fc0 : 0x7e00;
+    uint32_t bits = bits_of(x), magnitude = bits & 0x7fffffff, sign = bits >> 16 & 0x8000;
+    uint32_t rounded = (magnitude + (1u << (places - 1)) - 1 + (magnitude >> places & 1) - rebias) >> places;
+    if (!bf16) {
+        // A sum with 2^-1 has the unit of a subnormal binary16.
+        uint32_t subnormal = bits_of(of_bits(magnitude < smallest ? magnitude : 0) + 0.5f) - (126u << 23);
+        rounded = magnitude < smallest ? subnormal : rounded;
+    }
+    rounded = rounded < infinity ? rounded : infinity;
+    return magnitude > 0x7f800000 ? nan : uint16_t(rounded | sign);
 }
 
 float canonical(float x)
@@ -137,4 +159,16 @@ extern "C" __attribute__((visibility("default"))) void sat_chains(
         products<true>(a, transposed, b, places, y, batch, m, k, n, steps);
     else
         products<false>(a, transposed, b, places, y, batch, m, k, n, steps);
+}
+
+extern "C" __attribute__((visibility("default"))) void sat_narrow(const float *x, uint16_t *y, long count, int bf16)
+{
+    for (long i = 0; i < count; i++)
+        y[i] = bf16 ? narrow<true>(x[i]) : narrow<false>(x[i]);
+}
+
+extern "C" __attribute__((visibility("default"))) void sat_widen(const uint16_t *x, float *y, long count, int bf16)
+{
+    for (long i = 0; i < count; i++)
+        y[i] = canonical(bf16 ? widen<true>(x[i]) : widen<false>(x[i]));
 }

@@ -1,6 +1,6 @@
-"""The golden products, compiled: the same chains as :mod:`~sat_hdl.sim.golden.product`, several times as fast, for
-trainings that numpy alone would make wait. g++ compiles it on the first use; the tests hold it to the exact model bit
-for bit.
+"""The golden products and conversions, compiled: what :mod:`~sat_hdl.sim.golden.product` and
+:mod:`~sat_hdl.sim.golden.convert` compute, many times as fast, for trainings that numpy alone would make wait. g++
+compiles it on the first use; the tests hold it to the exact model bit for bit.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import numpy as np
 from sat_hdl.sim.build import cached, identity, require_tool, run_tool
 from sat_hdl.sim.golden import product
 from sat_hdl.sim.golden.engine import GoldenEngine
-from sat_hdl.sim.golden.formats import to_bits
+from sat_hdl.sim.golden.formats import from_bits, to_bits
 from sat_hdl.sim.golden.prune import Pruned
 
 __all__ = ["CompiledEngine"]
@@ -27,7 +27,7 @@ _FLAGS = (
 
 
 @cache
-def _chains():
+def _library() -> ctypes.CDLL:
     compiler = require_tool(os.environ.get("CXX", "g++"))
     source = _SOURCE.read_text()
 
@@ -38,11 +38,14 @@ def _chains():
         )
 
     folder = cached("chains", [source, identity(compiler), *_FLAGS], make)
-    function = ctypes.CDLL(str(folder / "chains.so")).sat_chains
+    library = ctypes.CDLL(str(folder / "chains.so"))
     pointer, integer, count = ctypes.c_void_p, ctypes.c_int, ctypes.c_long
-    function.argtypes = [pointer, integer, pointer, pointer, pointer, *[count] * 5, integer]
-    function.restype = None
-    return function
+    library.sat_chains.argtypes = [pointer, integer, pointer, pointer, pointer, *[count] * 5, integer]
+    for function in (library.sat_narrow, library.sat_widen):
+        function.argtypes = [pointer, pointer, count, integer]
+    for function in (library.sat_chains, library.sat_narrow, library.sat_widen):
+        function.restype = None
+    return library
 
 
 class CompiledEngine(GoldenEngine):
@@ -58,7 +61,21 @@ class CompiledEngine(GoldenEngine):
     def __init__(self, operand: str = "fp16"):
         super().__init__(operand)
         product.require_subnormals()
-        self._chains = _chains()
+        self._library = _library()
+
+    def narrow(self, x: np.ndarray) -> np.ndarray:
+        if x.dtype != np.float32:
+            raise ValueError(f"Only float32 arrays can be rounded, not {x.dtype}")
+        x = np.ascontiguousarray(x)
+        y = np.empty(x.shape, np.uint16)
+        self._library.sat_narrow(x.ctypes.data, y.ctypes.data, x.size, self.operand == "bf16")
+        return from_bits(y, self.operand)
+
+    def widen(self, x: np.ndarray) -> np.ndarray:
+        bits = np.ascontiguousarray(to_bits(x, self.operand))
+        y = np.empty(bits.shape, np.float32)
+        self._library.sat_widen(bits.ctypes.data, y.ctypes.data, bits.size, self.operand == "bf16")
+        return y
 
     def matmul(
         self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
@@ -95,7 +112,7 @@ class CompiledEngine(GoldenEngine):
         if acc is not None:
             y[...] = acc
         where = None if places is None else places.ctypes.data
-        self._chains(
+        self._library.sat_chains(
             a.ctypes.data, transposed, b.ctypes.data, where, y.ctypes.data, batch, m, k, n, steps,
             self.operand == "bf16",
         )  # fmt: skip

@@ -14,8 +14,7 @@ from sat_hdl.compiler.graph import Graph, Node, Window
 from sat_hdl.compiler.layers import Add, AvgPool, Flatten, MaxPool, Relu
 from sat_hdl.config import ConfigError
 from sat_hdl.sim.golden import pooling, tensors
-from sat_hdl.sim.golden.convert import narrow
-from sat_hdl.sim.golden.engine import Engine
+from sat_hdl.sim.golden.engine import NetworkEngine
 from sat_hdl.sim.golden.weighted import Gradient, LayerShape, WeightedLayers
 
 __all__ = ["Gradient", "Network", "NetworkTape"]
@@ -51,7 +50,7 @@ class Network(WeightedLayers):
         method: str,
         keep: int,
         group: int,
-        engine: Engine,
+        engine: NetworkEngine,
         rng: np.random.Generator,
     ):
         self.graph = graph
@@ -83,7 +82,7 @@ class Network(WeightedLayers):
                 continue
             y = self.product(node.name, tape.tensors[node.inputs[0]], stage)
             if node.consumers:
-                tape.tensors[node.number] = narrow(y, self.engine.operand)
+                tape.tensors[node.number] = self.engine.narrow(y)
             else:
                 logits = y.reshape(len(x), -1)
         return logits, tape

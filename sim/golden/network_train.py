@@ -4,16 +4,15 @@ momentum, pre-generation of both pruned copies. The host computes the loss and i
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from sat_hdl.compiler.graph import Graph, SparseProducts
 from sat_hdl.config import ConfigError
-from sat_hdl.sim.golden.convert import narrow
 from sat_hdl.sim.golden.data import Dataset
 from sat_hdl.sim.golden.elementwise import decay_pruned, overflowed, sgd_momentum, unscale
-from sat_hdl.sim.golden.engine import BatchedEngine, Engine
+from sat_hdl.sim.golden.engine import NetworkEngine
 from sat_hdl.sim.golden.network import Gradient, Network
 from sat_hdl.sim.golden.train import TrainConfig, cross_entropy, run_epochs
 from sat_hdl.sim.golden.vit import Vit, VitShape
@@ -79,7 +78,7 @@ class NetworkTrainer:
 
     Arguments
     ---------
-    graph: the layers, or the measures of a transformer, whose engine must take batches of products.
+    graph: the layers, or the measures of a transformer.
     config: how to train.
     engine: computes every product and every selection.
 
@@ -91,7 +90,7 @@ class NetworkTrainer:
     skipped: steps not taken because a gradient overflowed.
     """
 
-    def __init__(self, graph: Graph | VitShape, config: NetworkConfig, engine: Engine):
+    def __init__(self, graph: Graph | VitShape, config: NetworkConfig, engine: NetworkEngine):
         self.config = config
         settings: dict[str, Any] = dict(
             method=config.method,
@@ -100,7 +99,7 @@ class NetworkTrainer:
             rng=np.random.default_rng([config.seed, 0]),
         )
         if isinstance(graph, VitShape):
-            self.network: Any = Vit(graph, engine=cast(BatchedEngine, engine), **settings)
+            self.network: Any = Vit(graph, engine=engine, **settings)
         else:
             self.network = Network(graph, engine=engine, **settings)
         self.weight_momentum = {name: np.zeros_like(w) for name, w in self.network.weights.items()}
@@ -121,7 +120,7 @@ class NetworkTrainer:
         loss, gradient = cross_entropy(logits, labels)
         with np.errstate(over="ignore"):
             scaled = (gradient * self.scaler.scale).astype(np.float32)
-        return loss, narrow(scaled, self.network.engine.operand)
+        return loss, self.network.engine.narrow(scaled)
 
     def apply(self, gradients: dict[str, Gradient], lr: float) -> bool:
         """The update: unless any gradient holds an inf or NaN, new masters, momentum and pruned copies.
@@ -187,7 +186,7 @@ def train_network(
     graph: Graph | VitShape,
     data: Dataset,
     config: NetworkConfig,
-    engine: Engine,
+    engine: NetworkEngine,
     progress: Callable[[int, int, float], None] | None = None,
     *,
     trainer: NetworkTrainer | None = None,

@@ -16,10 +16,9 @@ import numpy as np
 
 from sat_hdl.compiler.graph import Window
 from sat_hdl.config import ConfigError, require
-from sat_hdl.sim.golden import attention, tensors
-from sat_hdl.sim.golden.convert import narrow, widen
+from sat_hdl.sim.golden import attention
 from sat_hdl.sim.golden.elementwise import bias_gradient
-from sat_hdl.sim.golden.engine import BatchedEngine
+from sat_hdl.sim.golden.engine import NetworkEngine
 from sat_hdl.sim.golden.weighted import Gradient, LayerShape, WeightedLayers
 
 __all__ = ["Vit", "VitShape"]
@@ -72,8 +71,8 @@ class Vit(WeightedLayers):
     variance 1 / (Q · Cin), positions with 1: as large as tokens, or blocks learn for epochs to tell where they are.
     """
 
-    def __init__(self, shape: VitShape, *, engine: BatchedEngine, rng: np.random.Generator, **settings: Any):
-        self.shape, self._batched = shape, engine
+    def __init__(self, shape: VitShape, *, engine: NetworkEngine, rng: np.random.Generator, **settings: Any):
+        self.shape = shape
         width, token = shape.width, Window()
         patches = Window((shape.patch, shape.patch), (shape.patch, shape.patch))
         layers = [LayerShape("patches", patches, shape.input_shape[2], width, True, False, gain=1)]
@@ -95,37 +94,41 @@ class Vit(WeightedLayers):
 
     # --- forward ----------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")  # what overflows is told by the sticky flag
     def forward(self, x: np.ndarray, stage: str = "ff") -> tuple[np.ndarray, dict[str, Any]]:
         """Operands (n, H, W, C), or (n, H·W·C) → float32 logits (n, classes), and the tape for :meth:`backward`."""
-        shape, operand = self.shape, self.engine.operand
+        shape = self.shape
         if int(np.prod(x.shape[1:])) != int(np.prod(shape.input_shape)):
             raise ConfigError(
                 f"A sample must have shape {shape.input_shape}, or as many values, not {x.shape[1:]}."
             )
         tape: dict[str, Any] = {"patches": x.reshape(len(x), *shape.input_shape)}
         tokens = self.product("patches", tape["patches"], stage).reshape(len(x), shape.tokens, shape.width)
-        x = narrow(tokens + self.weights["positions"], operand)
+        x = self.engine.narrow(tokens + self.weights["positions"])
         for name in self._blocks():
             y = self._attend(name, self._norm(f"{name}.norm1", x, tape), tape, stage)
-            x = tensors.add(x, y, operand)
+            x = self._add(x, y)
             up = self._linear(f"{name}.up", self._norm(f"{name}.norm2", x, tape), tape, stage)
             tape[f"{name}.gelu"] = up
-            down = narrow(attention.gelu(widen(up, operand)), operand)
-            x = tensors.add(x, self._linear(f"{name}.down", down, tape, stage), operand)
-        mean = widen(self._norm("norm", x, tape), operand).mean(axis=1)
-        tape["head"] = narrow(mean, operand)[:, None, None]
+            down = self.engine.narrow(attention.gelu(self.engine.widen(up)))
+            x = self._add(x, self._linear(f"{name}.down", down, tape, stage))
+        mean = self.engine.widen(self._norm("norm", x, tape)).mean(axis=1)
+        tape["head"] = self.engine.narrow(mean)[:, None, None]
         return self.product("head", tape["head"], stage).reshape(len(x), -1), tape
+
+    def _add(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The sum of operands, rounded to operands."""
+        with np.errstate(all="ignore"):
+            return self.engine.narrow(self.engine.widen(a) + self.engine.widen(b))
 
     def _linear(self, name: str, x: np.ndarray, tape: dict[str, Any], stage: str) -> np.ndarray:
         """Operands (n, tokens, Cin) → operands (n, tokens, Cout)."""
         tape[name] = x[:, :, None]
-        return narrow(self.product(name, tape[name], stage)[:, :, 0], self.engine.operand)
+        return self.engine.narrow(self.product(name, tape[name], stage)[:, :, 0])
 
     def _norm(self, name: str, x: np.ndarray, tape: dict[str, Any]) -> np.ndarray:
-        y, *tape[name] = attention.layer_norm(
-            widen(x, self.engine.operand), self.weights[name], self.biases[name]
-        )
-        return narrow(y, self.engine.operand)
+        y, *tape[name] = attention.layer_norm(self.engine.widen(x), self.weights[name], self.biases[name])
+        return self.engine.narrow(y)
 
     def _attend(self, name: str, x: np.ndarray, tape: dict[str, Any], stage: str) -> np.ndarray:
         n, count, _ = x.shape
@@ -133,11 +136,11 @@ class Vit(WeightedLayers):
         qkv = self._linear(f"{name}.qkv", x, tape, stage).reshape(n, count, 3, heads, -1)
         # Each (n · heads, tokens, channels of a head).
         q, k, v = (part.reshape(n * heads, count, -1) for part in qkv.transpose(2, 0, 3, 1, 4))
-        scores = self._batched.products(q, k.swapaxes(1, 2), stage=stage) * self._scale(q)
+        scores = self.engine.products(q, k.swapaxes(1, 2), stage=stage) * self._scale(q)
         shares = attention.softmax(scores)
-        p = narrow(shares, self.engine.operand)
+        p = self.engine.narrow(shares)
         tape[f"{name}.attention"] = q, k, v, p, shares
-        mixed = narrow(self._batched.products(p, v, stage=stage), self.engine.operand)
+        mixed = self.engine.narrow(self.engine.products(p, v, stage=stage))
         joined = mixed.reshape(n, heads, count, -1).swapaxes(1, 2).reshape(n, count, -1)
         return self._linear(f"{name}.projection", joined, tape, stage)
 
@@ -147,24 +150,25 @@ class Vit(WeightedLayers):
 
     # --- backward ---------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")
     def backward(self, tape: dict[str, Any], dy: np.ndarray) -> dict[str, Gradient]:
         """Operands dY of the logits (n, classes) → (dW, db) of all of ``weights``, float32, scaled as dY is."""
-        operand, shape = self.engine.operand, self.shape
+        shape = self.shape
         found: dict[str, Gradient] = {}
         dy = dy[:, None, None]
         found["head"] = self.parameter_gradient("head", tape["head"], dy)
-        d_mean = widen(self.input_gradient("head", dy, (1, 1))[:, 0], operand)
+        d_mean = self.engine.widen(self.input_gradient("head", dy, (1, 1))[:, 0])
         d_mean = d_mean * np.float32(1 / shape.tokens)
         d_norm = np.broadcast_to(d_mean, (len(dy), shape.tokens, shape.width))
-        dx = self._norm_back("norm", narrow(d_norm, operand), tape, found)
+        dx = self._norm_back("norm", self.engine.narrow(d_norm), tape, found)
         for name in reversed(self._blocks()):
-            d_up = widen(self._linear_back(f"{name}.down", dx, tape, found), operand)
-            d_up = narrow(d_up * attention.gelu_gradient(widen(tape[f"{name}.gelu"], operand)), operand)
+            d_up = self.engine.widen(self._linear_back(f"{name}.down", dx, tape, found))
+            d_up = self.engine.narrow(d_up * attention.gelu_gradient(self.engine.widen(tape[f"{name}.gelu"])))
             d_norm = self._linear_back(f"{name}.up", d_up, tape, found)
-            dx = tensors.add(dx, self._norm_back(f"{name}.norm2", d_norm, tape, found), operand)
+            dx = self._add(dx, self._norm_back(f"{name}.norm2", d_norm, tape, found))
             d_norm = self._attend_back(name, dx, tape, found)
-            dx = tensors.add(dx, self._norm_back(f"{name}.norm1", d_norm, tape, found), operand)
-        by_token = bias_gradient(dx.reshape(len(dx), -1), operand)
+            dx = self._add(dx, self._norm_back(f"{name}.norm1", d_norm, tape, found))
+        by_token = bias_gradient(dx.reshape(len(dx), -1), self.engine.operand)
         found["positions"] = by_token.reshape(shape.tokens, shape.width), None
         image = dx.reshape(len(dx), *self._grid(), shape.width)
         found["patches"] = self.parameter_gradient("patches", tape["patches"], image)
@@ -182,24 +186,24 @@ class Vit(WeightedLayers):
     def _norm_back(self, name: str, dy: np.ndarray, tape: dict[str, Any], found: dict[str, Gradient]):
         unit, inverse = tape[name]
         dx, d_gain, d_bias = attention.layer_norm_gradient(
-            widen(dy, self.engine.operand), unit, inverse, self.weights[name]
+            self.engine.widen(dy), unit, inverse, self.weights[name]
         )
         found[name] = d_gain, d_bias
-        return narrow(dx, self.engine.operand)
+        return self.engine.narrow(dx)
 
     def _attend_back(self, name: str, dy: np.ndarray, tape: dict[str, Any], found: dict[str, Gradient]):
         q, k, v, p, shares = tape[f"{name}.attention"]
-        operand, heads = self.engine.operand, self.shape.heads
+        heads = self.shape.heads
         d_joined = self._linear_back(f"{name}.projection", dy, tape, found)
         n, count, _ = d_joined.shape
         d_mixed = d_joined.reshape(n, count, heads, -1).swapaxes(1, 2).reshape(n * heads, count, -1)
-        d_shares = self._batched.products(d_mixed, v.swapaxes(1, 2), stage="bp")
-        d_scores = narrow(attention.softmax_gradient(d_shares, shares) * self._scale(q), operand)
+        d_shares = self.engine.products(d_mixed, v.swapaxes(1, 2), stage="bp")
+        d_scores = self.engine.narrow(attention.softmax_gradient(d_shares, shares) * self._scale(q))
         parts = [
-            self._batched.products(d_scores, k, stage="bp"),
-            self._batched.products(d_scores.swapaxes(1, 2), q, stage="bp"),
-            self._batched.products(p.swapaxes(1, 2), d_mixed, stage="bp"),
+            self.engine.products(d_scores, k, stage="bp"),
+            self.engine.products(d_scores.swapaxes(1, 2), q, stage="bp"),
+            self.engine.products(p.swapaxes(1, 2), d_mixed, stage="bp"),
         ]
         each = np.stack([part.reshape(n, heads, count, -1) for part in parts], axis=2)
         d_qkv = each.transpose(0, 3, 2, 1, 4).reshape(n, count, -1)
-        return self._linear_back(f"{name}.qkv", narrow(d_qkv, operand), tape, found)
+        return self._linear_back(f"{name}.qkv", self.engine.narrow(d_qkv), tape, found)

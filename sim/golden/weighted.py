@@ -25,9 +25,8 @@ import numpy as np
 
 from sat_hdl.compiler.graph import Window, layer_products
 from sat_hdl.sim.golden import conv
-from sat_hdl.sim.golden.convert import narrow
 from sat_hdl.sim.golden.elementwise import bias_gradient
-from sat_hdl.sim.golden.engine import Engine
+from sat_hdl.sim.golden.engine import NetworkEngine
 from sat_hdl.sim.golden.prune import Pruned, check_sparsity
 from sat_hdl.sim.golden.sdgp import keep_gradient
 
@@ -82,7 +81,7 @@ class WeightedLayers:
         method: str,
         keep: int,
         group: int,
-        engine: Engine,
+        engine: NetworkEngine,
         rng: np.random.Generator,
     ):
         check_sparsity(keep, group)
@@ -116,7 +115,7 @@ class WeightedLayers:
 
     def refresh(self):
         """Pre-generation: rounds and prunes the weights once, for every product until the next update."""
-        self.copies = {name: narrow(self.weights[name], self.engine.operand) for name in self._layers}
+        self.copies = {name: self.engine.narrow(self.weights[name]) for name in self._layers}
         self.ff: dict[str, np.ndarray | Pruned] = {}
         self.bp: dict[str, np.ndarray | Pruned] = {}
         for name, layer in self._layers.items():
@@ -158,4 +157,4 @@ class WeightedLayers:
         sparse = self.plan[name].bp and self.method == "sdgp"
         gradient = keep_gradient(dy, self.keep, self.group, self.engine) if sparse else dy
         dx = conv.input_gradient(gradient, self.bp[name], layer.window, size, engine=self.engine)
-        return narrow(dx, self.engine.operand)
+        return self.engine.narrow(dx)

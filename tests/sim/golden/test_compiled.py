@@ -59,6 +59,29 @@ def test_every_operand_is_widened_exactly(operand):
     same(engine.matmul(one, every.T.copy()), exact.matmul(one, every.T.copy()))
 
 
+@pytest.mark.parametrize("operand", ["fp16", "bf16"])
+def test_conversions_are_the_exact_models(operand):
+    """Every operand; binary32 about every value and every tie between operands, and at random."""
+    engine, exact = CompiledEngine(operand), GoldenEngine(operand)
+    every = np.arange(1 << 16, dtype=np.uint16)
+    same(engine.widen(every), exact.widen(every))
+    same(engine.widen(every.reshape(64, -1).T), exact.widen(every.reshape(64, -1).T))
+    values = exact.widen(every).view(np.uint32)
+    near = (values[:, None] + np.array([-1, 0, 1, 0xFFF, 0x1000, 0x1001, 0x7FFF, 0x8000, 0x8001])).ravel()
+    bits = np.concatenate(
+        [near.astype(np.uint32), oracle.random32(np.random.default_rng(7), 300_000), oracle.SPECIAL32]
+    )
+    # Subnormals of binary16 have their ties at binary32's own steps.
+    steps = (np.arange(1 << 12, dtype=np.float64) * 2.0**-26).astype(np.float32).view(np.uint32)
+    for x in (bits, steps, steps + np.uint32(1), steps | np.uint32(1 << 31)):
+        x = x.view(np.float32)
+        got, expected = (np.asarray(e.narrow(x)).view(np.uint16) for e in (engine, exact))
+        np.testing.assert_array_equal(got, expected)
+    same(engine.widen(engine.narrow(np.ones((3, 2, 4), np.float32)[:, ::-1])), np.ones((3, 2, 4), np.float32))
+    with pytest.raises(ValueError, match="Only float32 arrays can be rounded, not float64"):
+        engine.narrow(np.ones(3))
+
+
 def test_a_chain_against_softfloat():
     rng = np.random.default_rng(5)
     a, b = oracle.random16(rng, (35, 23)), oracle.random16(rng, (23, 6))

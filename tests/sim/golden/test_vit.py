@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from sat_hdl.config import ConfigError
-from sat_hdl.sim.golden import elementwise, tensors, vit, weighted
+from sat_hdl.sim.golden import vit, weighted
+from sat_hdl.sim.golden.elementwise import bias_gradient
 from sat_hdl.sim.golden.engine import GoldenEngine
 from sat_hdl.sim.golden.mlp import METHODS
+from sat_hdl.sim.golden.network_train import NetworkConfig, NetworkTrainer
 from sat_hdl.sim.golden.prune import Pruned
 from sat_hdl.sim.golden.train import cross_entropy
 from sat_hdl.sim.golden.vit import Vit, VitShape
@@ -17,26 +19,25 @@ SHAPE = VitShape((8, 6, 2), 5, patch=2, width=16, heads=4, blocks=2, hidden=32)
 
 
 class Float64(GoldenEngine):
-    """Products without rounding."""
+    """No rounding."""
 
     def matmul(self, a, b, acc=None, stage="ff"):
         return a @ b + (0 if acc is None else acc)
 
     products = matmul
 
+    def narrow(self, x):
+        return np.asarray(x, np.float64)
 
-def unrounded(monkeypatch):
-    """An engine, and no rounding anywhere but for the few results that are binary32 by type."""
-    for module in (vit, tensors, weighted, elementwise):
-        for name in ("narrow", "widen", "canonicalize"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, lambda x, operand="fp16": np.asarray(x, np.float64))
-    return Float64()
+    widen = narrow
 
 
 @pytest.fixture
 def exact(monkeypatch):
-    return unrounded(monkeypatch)
+    """An engine; the bias's gradient, which is binary32's by type, sums without rounding too."""
+    monkeypatch.setattr(weighted, "bias_gradient", lambda dy, operand: dy.sum(axis=0))
+    monkeypatch.setattr(vit, "bias_gradient", lambda dy, operand: dy.sum(axis=0))
+    return Float64()
 
 
 def network(engine, method="dense", seed=1):
@@ -54,7 +55,7 @@ def network(engine, method="dense", seed=1):
 def run(net, x, labels, scale=1.0):
     logits, tape = net.forward(x)
     loss, gradient = cross_entropy(logits, labels)
-    dy = weighted.narrow((gradient * scale).astype(np.float32))
+    dy = net.engine.narrow((gradient * scale).astype(np.float32))
     return loss, net.backward(tape, dy)
 
 
@@ -82,12 +83,15 @@ def test_gradients_against_finite_differences(exact):
     net.refresh()
 
 
-def test_operands_are_rounded_no_more_than_they_must(monkeypatch):
+def test_operands_are_rounded_no_more_than_they_must(exact):
     """binary16's gradients point where float64's do."""
     net, x, labels = network(GoldenEngine())
-    loss, got = run(net, x, labels, 1024.0)
-    exact, x, labels = network(unrounded(monkeypatch))
-    wanted_loss, wanted = run(exact, x, labels)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (weighted, vit):
+            patch.setattr(module, "bias_gradient", bias_gradient)
+        loss, got = run(net, x, labels, 1024.0)
+    unrounded, x, labels = network(exact)
+    wanted_loss, wanted = run(unrounded, x, labels)
     assert loss == pytest.approx(wanted_loss, rel=1e-3)
     for name, pair in wanted.items():
         for a, b in zip(got[name], pair):
@@ -135,6 +139,24 @@ def test_each_method_makes_its_products_sparse_and_no_others(method):
     sparse = bp or method == "sdgp"
     assert counts["bp"] == dense // (4 if sparse else 1) + 2 * attention + edges["bp"] + head["bp"]
     assert counts["wu"] == dense + edges["ff"] + 7 * 16 * 5
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_overflowing_step_leaves_everything_untouched():
+    config = NetworkConfig(method="dense", loss_scale=2.0**24)
+    trainer = NetworkTrainer(SHAPE, config, GoldenEngine())
+    before = {name: w.copy() for name, w in trainer.network.weights.items()}
+    x = np.random.default_rng(1).normal(size=(3, 96)).astype(np.float16)
+    trainer.step(x, np.array([0, 1, 2]), 0.1)
+    assert trainer.skipped == 1 and trainer.scaler.scale == 2.0**23
+    for name, w in trainer.network.weights.items():
+        np.testing.assert_array_equal(w, before[name])
+    # With a scale that fits, all of them learn.
+    trainer.scaler.scale = 1024.0
+    for _ in range(2):
+        trainer.step(x, np.array([0, 1, 2]), 0.1)
+    assert trainer.skipped == 1
+    assert all((w != before[name]).any() for name, w in trainer.network.weights.items())
 
 
 @pytest.mark.parametrize(
