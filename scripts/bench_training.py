@@ -1,4 +1,4 @@
-"""Tables of whole trainings for `scripts/bench`: on the simulated device, and over seeds in the golden model."""
+"""The table of whole trainings on the simulated device, for `scripts/bench`."""
 
 import json
 import subprocess
@@ -8,14 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
-__all__ = ["accuracy_table", "training_table"]
+__all__ = ["training_table"]
 
 #: Trained wholly on the device: model, method, epochs.
 RUNS = [("mlp", "bdwp", 5), ("cnn", "bdwp", 4), ("resnet", "bdwp", 3)]
-METHODS = ("dense", "bdwp")
-SEEDS = 3
 
 
 def _train(model: str, method: str, epochs: int, *words: str) -> dict[str, Any]:
@@ -64,32 +60,3 @@ def training_table(say: Callable[[str], None]) -> list[str]:
         order = sorted(RUNS, key=lambda run: run[0] == "mlp")
         found = dict(zip(order, pool.map(one, order)))
     return [*rows, *(found[run] for run in RUNS)]
-
-
-def accuracy_table(say: Callable[[str], None]) -> list[str]:
-    """Accuracies after the default number of epochs, by the golden model, whose bits are the device's."""
-    from sat_hdl.compiler.graph import build
-    from sat_hdl.compiler.models import MODELS, model
-    from sat_hdl.sim.golden.data import load_digits
-    from sat_hdl.sim.golden.engine import GoldenEngine
-    from sat_hdl.sim.golden.images import load_digit_images
-    from sat_hdl.sim.golden.network_train import NetworkConfig, train_network
-
-    rows = [
-        "| model | dense, by seed | mean | BDWP 2:8, by seed | mean | difference |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name in MODELS:
-        graph = build(model(name))
-        data = load_digits() if graph.input_shape[:2] == (1, 1) else load_digit_images()
-        cells, means = [], []
-        for method in METHODS:
-            scores = []
-            for seed in range(SEEDS):
-                config = NetworkConfig(method=method, seed=seed)
-                scores.append(train_network(graph, data, config, GoldenEngine()).accuracy)
-                say(f"{name}, {method}, seed {seed}: {scores[-1]:.2%}")
-            means.append(float(np.mean(scores)))
-            cells += [", ".join(f"{100 * score:.1f}" for score in scores), f"{means[-1]:.2%}"]
-        rows.append(f"| {name} | {' | '.join(cells)} | {100 * (means[1] - means[0]):+.2f} points |")
-    return rows

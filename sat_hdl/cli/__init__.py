@@ -24,6 +24,7 @@ COMMANDS = (
     "gemm",
     "prune",
     "train",
+    "accuracy",
     "compile",
     "run",
     "profile",

@@ -43,7 +43,7 @@ def train_model(
     if settings["method"] not in NETWORK_METHODS:
         raise ConfigError(
             f"--model trains by {', '.join(NETWORK_METHODS)}, not {settings['method']}; without --model there is a "
-            "perceptron for the others."
+            "perceptron for the others, and `sat-hdl accuracy` trains networks by all in the golden model."
         )
     training = NetworkConfig(**settings)
     imported = chosen_model(name, training.seed)

@@ -20,9 +20,11 @@ from sat_hdl.compiler.layers import (
 )
 from sat_hdl.config import ConfigError, require
 
-__all__ = ["NETWORK_METHODS", "Graph", "Node", "SparseProducts", "Window", "build", "sparse_products"]
+__all__ = [
+    "NETWORK_METHODS", "Graph", "Node", "SparseProducts", "Window", "build", "layer_products", "sparse_products",
+]  # fmt: skip
 
-#: What may be sparse in a network: nothing, the weights in FF and BP, or the weights in BP alone.
+#: What may be sparse in a network on the device: nothing, the weights in FF and BP, or the weights in BP alone.
 NETWORK_METHODS = ("dense", "bdwp", "sdwp")
 
 Shape = tuple[int, int, int]
@@ -229,19 +231,26 @@ class SparseProducts:
     bp: bool
 
 
-def sparse_products(graph: Graph, method: str, group: int) -> dict[str, SparseProducts]:
-    """For each layer with weights, by name: FF is sparse where ``method`` says so and M divides Cin, BP where M
-    divides Cout and anything needs the layer's dX (which the first layer's nothing does).
+def layer_products(method: str, cin: int, cout: int, group: int, *, needs_dx: bool) -> SparseProducts:
+    """FF is sparse where ``method`` prunes weights for it and M divides Cin; BP where it prunes weights or gradients
+    for it, M divides Cout, and anything needs the layer's dX."""
+    return SparseProducts(
+        ff=method in ("bdwp", "srste") and cin % group == 0,
+        bp=method in ("bdwp", "sdwp", "sdgp") and cout % group == 0 and needs_dx,
+    )
 
-    Raises :class:`ConfigError` for a method that networks don't have.
+
+def sparse_products(graph: Graph, method: str, group: int) -> dict[str, SparseProducts]:
+    """:func:`layer_products` of each layer with weights, by name.
+
+    Raises :class:`ConfigError` for a method that the device doesn't train networks by.
     """
     require(
         method in NETWORK_METHODS, f"`method` must be one of {', '.join(NETWORK_METHODS)}, not {method!r}."
     )
     return {
-        node.name: SparseProducts(
-            ff=method == "bdwp" and node.in_shape[2] % group == 0,
-            bp=method != "dense" and node.shape[2] % group == 0 and graph.needs_input_gradient(node),
+        node.name: layer_products(
+            method, node.in_shape[2], node.shape[2], group, needs_dx=graph.needs_input_gradient(node)
         )
         for node in graph.weighted
     }

@@ -5,6 +5,7 @@ NHWC operands, weights (Q, Cin, Cout) with Q = kh · KW + kw. A linear layer is 
 1 × 1 kernel.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from sat_hdl.compiler.graph import Window
 from sat_hdl.sim.golden.engine import Engine
 from sat_hdl.sim.golden.prune import Pruned
+from sat_hdl.sim.golden.sdgp import KeptGradient
 from sat_hdl.sim.golden.windows import gather, im2col
 
 __all__ = ["bp_weights", "conv2d", "ff_weights", "input_gradient", "weight_gradient"]
@@ -71,8 +73,29 @@ def _at(weight: np.ndarray | Pruned, chosen: list[int], positions: int) -> np.nd
     return weight.reshape(positions, -1, columns)[chosen].reshape(-1, columns)
 
 
+def _kept_patches(
+    dy: KeptGradient, axes: list[list[tuple[int, np.ndarray]]]
+) -> tuple[Pruned, tuple[int, ...]]:
+    """The kept of what every pixel sees of dY, (positions · Cout, pixels), and the pixels' (n, rows, columns).
+
+    Beyond dY, +0 at each group's first indices.
+    """
+    fill = (np.arange(dy.values.shape[3]) % dy.keep).astype(np.uint8)
+    parts: list[list[np.ndarray]] = [[], []]
+    for _, rows in axes[0]:
+        for _, columns in axes[1]:
+            parts[0].append(gather(dy.values, rows, columns)[0])
+            indices, inside = gather(dy.indices, rows, columns)
+            parts[1].append(np.where(inside[:, :, None], indices, fill))
+    values, indices = (np.stack(part, axis=3) for part in parts)
+    pixels, count = values.shape[:3], values.shape[3]
+    flat = (math.prod(pixels), -1)
+    shape = (flat[0], count * dy.channels)
+    return Pruned(values.reshape(flat), indices.reshape(flat), shape, 1, dy.keep, dy.group).T, pixels
+
+
 def input_gradient(
-    dy: np.ndarray,
+    dy: np.ndarray | KeptGradient,
     weight: np.ndarray | Pruned,
     window: Window,
     size: tuple[int, int],
@@ -88,13 +111,15 @@ def input_gradient(
 
     Arguments
     ---------
-    dy: operands (n, OH, OW, Cout).
-    weight: operands (Q·Cout, Cin), or pruned along axis 0 with an M that divides Cout; see :func:`bp_weights`.
+    dy: operands (n, OH, OW, Cout), or what is kept of them.
+    weight: operands (Q·Cout, Cin), or, for all of dY, pruned along axis 0 with an M that divides Cout; see
+        :func:`bp_weights`.
     size: (H, W) of the input.
 
     Returns float32 (n, H, W, Cin).
     """
-    dx = np.zeros((len(dy), *size, weight.shape[1]), np.float32)
+    kept = isinstance(dy, KeptGradient)
+    dx = np.zeros((len(dy.values if kept else dy), *size, weight.shape[1]), np.float32)
     strides, paddings, kernels = window.stride, window.padding, window.kernel
     for top in range(min(strides[0], size[0])):
         for left in range(min(strides[1], size[1])):
@@ -106,16 +131,19 @@ def input_gradient(
             chosen = [kh * kernels[1] + kw for kh, _ in axes[0] for kw, _ in axes[1]]
             if not chosen:
                 continue  # a stride beyond the kernel: no window sees these pixels
-            seen = [gather(dy, rows, columns)[0] for _, rows in axes[0] for _, columns in axes[1]]
-            patches = np.stack(seen, axis=3)
-            part = _product(
-                patches.reshape(-1, len(chosen) * dy.shape[3]),
-                _at(weight, chosen, window.positions),
-                None,
-                engine,
-                stage,
-            )
-            dx[:, top :: strides[0], left :: strides[1]] = part.reshape(*patches.shape[:3], -1)
+            chosen_weight = _at(weight, chosen, window.positions)
+            if isinstance(dy, KeptGradient):
+                # The pruned operand is dY, so the product runs transposed, dX^T = W · dY^T.
+                assert not isinstance(chosen_weight, Pruned)
+                sparse, pixels = _kept_patches(dy, axes)
+                part = engine.sparse_matmul(chosen_weight.T, sparse, stage=stage).T
+            else:
+                seen = [gather(dy, rows, columns)[0] for _, rows in axes[0] for _, columns in axes[1]]
+                patches = np.stack(seen, axis=3)
+                pixels = patches.shape[:3]
+                rows_of = patches.reshape(-1, len(chosen) * dy.shape[3])
+                part = _product(rows_of, chosen_weight, None, engine, stage)
+            dx[:, top :: strides[0], left :: strides[1]] = part.reshape(*pixels, -1)
     return dx
 
 

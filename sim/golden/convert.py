@@ -14,30 +14,53 @@ from sat_hdl.sim.golden.formats import FP16, FP32, Format, from_bits, is_nan, op
 __all__ = ["bf16_to_fp32", "fp16_to_fp32", "fp32_to_bf16", "fp32_to_fp16", "narrow", "ones", "widen"]
 
 
+#: Elements rounded at once, so that temporaries stay in the cache.
+_BLOCK = 1 << 14
+
+
 def _round_bits(x: np.ndarray, fmt: Format) -> np.ndarray:
     """binary32 → the ``uint16`` bit patterns of a narrower format, RNE, overflow to inf, subnormals kept."""
     x = np.asarray(x)
     if x.dtype != np.float32:
         raise ConfigError(f"Only float32 arrays can be rounded to {fmt.name}, not {x.dtype}.")
-    bits = np.ascontiguousarray(x).view(np.uint32).reshape(x.shape)
-    mag = (bits & np.uint32(FP32.sign - 1)).astype(np.int32)
-    exp = mag >> FP32.frac_bits
-    frac = mag & ((1 << FP32.frac_bits) - 1)
-    # The value is significand · 2^(e − bias − 23), with e = 1 for subnormals.
-    significand = np.where(exp > 0, frac | (1 << FP32.frac_bits), frac)
-    e = np.maximum(exp, 1) - FP32.bias + fmt.bias
-    # Below the narrow format's smallest normal exponent, the unit in the last place stops shrinking.
-    # More than 25 places leave less than half a unit: a longer shift would change nothing but overflow.
-    shift = np.minimum(FP32.frac_bits - fmt.frac_bits + np.maximum(1 - e, 0), 26)
-    quotient = significand >> shift
-    twice_rest = (significand - (quotient << shift)) << 1
-    unit = np.int32(1) << shift
-    quotient += (twice_rest > unit) | ((twice_rest == unit) & (quotient & 1 == 1))
-    # The quotient's hidden bit carries into the exponent field: also when rounding went up a binade,
-    # and from the largest subnormal to the smallest normal.
-    narrow_mag = np.minimum(((np.maximum(e, 1) - 1) << fmt.frac_bits) + quotient, fmt.inf)
-    sign = (bits >> 31).astype(np.int32) * fmt.sign
-    return np.where(is_nan(bits, FP32), fmt.nan, narrow_mag | sign).astype(np.uint16)
+    bits = np.ascontiguousarray(x).view(np.uint32).reshape(-1)
+    result = np.empty(bits.shape, np.uint16)
+    for start in range(0, len(bits), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        result[part] = _round_block(bits[part], fmt)
+    return result.reshape(x.shape)
+
+
+def _round_block(bits: np.ndarray, fmt: Format) -> np.ndarray:
+    """uint32 patterns → those of ``fmt``, uint32."""
+    u32 = np.uint32
+    places = u32(FP32.frac_bits - fmt.frac_bits)
+    mag = bits & u32(FP32.sign - 1)
+    # Less than half a unit, and one more where the last place is odd, carries from exactly half a unit to the even
+    # neighbour; a carry out of the fraction counts the exponent up, at last to inf.
+    rounded = mag >> places
+    rounded &= u32(1)
+    rounded += mag
+    rounded += u32((1 << (places - u32(1))) - 1)
+    if fmt.bias != FP32.bias:
+        rounded -= u32((FP32.bias - fmt.bias) << FP32.frac_bits)
+        # Below the smallest normal the unit stops shrinking. It is the unit, too, of the sums with this power of two,
+        # which binary32's own addition rounds to it.
+        unit_of = u32((FP32.bias + 1 - fmt.bias - fmt.frac_bits + FP32.frac_bits) << FP32.frac_bits)
+        with np.errstate(all="ignore"):
+            subnormal = (mag.view(np.float32) + unit_of.view(np.float32)).view(u32)
+        subnormal -= unit_of
+        smallest = u32((FP32.bias + 1 - fmt.bias) << FP32.frac_bits)
+        rounded >>= places
+        np.copyto(rounded, subnormal, where=mag < smallest)
+    else:
+        rounded >>= places
+    np.minimum(rounded, u32(fmt.inf), out=rounded)
+    sign = bits >> u32(16)
+    sign &= u32(fmt.sign)
+    rounded |= sign
+    np.copyto(rounded, u32(fmt.nan), where=mag > u32(FP32.inf))
+    return rounded
 
 
 @cache

@@ -4,9 +4,8 @@ and element-wise operations)."""
 import numpy as np
 
 from sat_hdl.config import ConfigError
-from sat_hdl.sim.golden.convert import ones
+from sat_hdl.sim.golden.convert import widen
 from sat_hdl.sim.golden.formats import canonicalize
-from sat_hdl.sim.golden.product import matmul
 
 __all__ = [
     "bias_gradient", "decay_pruned", "masked_gradient", "overflowed", "relu", "relu_mask", "sgd_momentum",
@@ -38,8 +37,16 @@ def masked_gradient(gradient: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def bias_gradient(dy: np.ndarray, operand: str = "fp16") -> np.ndarray:
-    """(batch, n) operands → float32 (n,): the chain of a product with a row of ones, samples in order."""
-    return matmul(ones((1, len(dy)), operand), dy, operand=operand)[0]
+    """(batch, n) operands → float32 (n,): the chain of a product with a row of ones, samples in order.
+
+    A running sum from +0 is that chain, since 1 × dY is dY.
+    """
+    dy = np.asarray(dy)
+    if dy.ndim != 2 or 0 in dy.shape:
+        raise ConfigError(f"dY must have two dimensions of at least 1, not shape {dy.shape}.")
+    chain = np.concatenate([np.zeros((1, dy.shape[1]), np.float32), widen(dy, operand)])
+    with np.errstate(all="ignore"):
+        return canonicalize(np.add.accumulate(chain, axis=0)[-1])
 
 
 def overflowed(*gradients: np.ndarray) -> bool:

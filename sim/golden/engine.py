@@ -4,12 +4,12 @@ from typing import Protocol
 
 import numpy as np
 
-from sat_hdl.sim.golden import product
+from sat_hdl.sim.golden import convert, product
 from sat_hdl.sim.golden.formats import operand_format
 from sat_hdl.sim.golden.prune import Pruned
 from sat_hdl.sim.golden.prune import prune as select
 
-__all__ = ["STAGES", "Engine", "GoldenEngine"]
+__all__ = ["STAGES", "Engine", "GoldenEngine", "NetworkEngine"]
 
 #: What a product or a selection is for: the three products of a training step, the pruning between them, and
 #: the forward passes that measure accuracy after an epoch.
@@ -45,6 +45,24 @@ class Engine(Protocol):
         ...
 
 
+class NetworkEngine(Engine, Protocol):
+    """An engine that also converts, and takes many small products at once, such as attention's."""
+
+    def narrow(self, x: np.ndarray) -> np.ndarray:
+        """float32 → operands, as :func:`~sat_hdl.sim.golden.convert.narrow`."""
+        ...
+
+    def widen(self, x: np.ndarray) -> np.ndarray:
+        """Operands → float32, as :func:`~sat_hdl.sim.golden.convert.widen`."""
+        ...
+
+    def products(
+        self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
+    ) -> np.ndarray:
+        """:meth:`matmul` of each of a batch: (batch, m, k) · (batch, k, n) → float32 (batch, m, n)."""
+        ...
+
+
 class GoldenEngine:
     """:class:`Engine` by the golden model.
 
@@ -60,6 +78,12 @@ class GoldenEngine:
     def __init__(self, operand: str = "fp16"):
         self.operand = operand_format(operand).name
         self.macs: dict[str, int] = dict.fromkeys(STAGES, 0)
+
+    def narrow(self, x: np.ndarray) -> np.ndarray:
+        return convert.narrow(x, self.operand)
+
+    def widen(self, x: np.ndarray) -> np.ndarray:
+        return convert.widen(x, self.operand)
 
     def matmul(
         self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
@@ -84,6 +108,13 @@ class GoldenEngine:
             operand=self.operand,
         )
         self.macs[stage] += a.shape[0] * pruned.values.size
+        return y
+
+    def products(
+        self, a: np.ndarray, b: np.ndarray, acc: np.ndarray | None = None, stage: str = "ff"
+    ) -> np.ndarray:
+        y = product.products(a, b, acc=acc, operand=self.operand)
+        self.macs[stage] += a.shape[1] * b.size
         return y
 
     def prune(self, w: np.ndarray, keep: int, group: int, axis: int, stage: str = "prune") -> Pruned:

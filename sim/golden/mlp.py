@@ -24,12 +24,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from sat_hdl.sim.golden.convert import narrow, ones, widen
+from sat_hdl.sim.golden.convert import narrow, ones
 from sat_hdl.sim.golden.elementwise import masked_gradient, relu, relu_mask
 from sat_hdl.sim.golden.engine import Engine
 from sat_hdl.sim.golden.prune import Pruned
+from sat_hdl.sim.golden.sdgp import rescale
 
-__all__ = ["METHODS", "LayerPlan", "Mlp", "Tape", "plan_layers", "rescale"]
+__all__ = ["METHODS", "LayerPlan", "Mlp", "Tape", "plan_layers"]
 
 METHODS = ("dense", "bdwp", "srste", "sdgp", "sdwp")
 
@@ -59,22 +60,6 @@ class Tape:
 
     inputs: list[np.ndarray]
     masks: list[np.ndarray]
-
-
-def rescale(pruned: Pruned, dy: np.ndarray, operand: str) -> Pruned:
-    """SDGP: the kept gradients of each sample times Σ|dY| / Σ|kept| over its channels, rounded to operands.
-
-    ``dy`` is (batch, channels) and ``pruned`` its selection along axis 1. The factor is the host's: a float64
-    quotient rounded to binary32; 1 where it is no finite number (nothing kept but zeros, or an overflow,
-    whose step is skipped anyway).
-    """
-    kept = widen(pruned.values, operand)
-    with np.errstate(all="ignore"):
-        whole = np.abs(widen(dy, operand)).sum(axis=1, dtype=np.float64)
-        factor = whole / np.abs(kept).sum(axis=1, dtype=np.float64)
-        factor = np.where(np.isfinite(factor), factor, 1).astype(np.float32)
-        values = narrow(kept * factor[:, None], operand)
-    return Pruned(values, pruned.indices, pruned.shape, pruned.axis, pruned.keep, pruned.group)
 
 
 class Mlp:

@@ -1,34 +1,23 @@
 """A network of any layers that the layer list knows, its products on an engine (sattop: Numerics of a network).
 
 Between layers tensors are NHWC operands. A product's result is rounded to operands before anything else sees it,
-ReLU included; the last layer's is not: the logits are binary32.
-
-| method | W_FF | W_BP |
-| --- | --- | --- |
-| dense | W | W |
-| bdwp | N:M along Cin | N:M along Cout |
-| sdwp | W | N:M along Cout |
+ReLU included; the last layer's is not: the logits are binary32. What each method makes sparse:
+:mod:`~sat_hdl.sim.golden.weighted`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
 
-from sat_hdl.compiler.graph import Graph, Node, Window, sparse_products
+from sat_hdl.compiler.graph import Graph, Node, Window
 from sat_hdl.compiler.layers import Add, AvgPool, Flatten, MaxPool, Relu
 from sat_hdl.config import ConfigError
-from sat_hdl.sim.golden import conv, pooling, tensors
-from sat_hdl.sim.golden.convert import narrow
-from sat_hdl.sim.golden.elementwise import bias_gradient
-from sat_hdl.sim.golden.engine import Engine
-from sat_hdl.sim.golden.prune import Pruned, check_sparsity
+from sat_hdl.sim.golden import pooling, tensors
+from sat_hdl.sim.golden.engine import NetworkEngine
+from sat_hdl.sim.golden.weighted import Gradient, LayerShape, WeightedLayers
 
 __all__ = ["Gradient", "Network", "NetworkTape"]
-
-#: (dW, db) of a layer; db is None without a bias.
-Gradient = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass
@@ -45,25 +34,13 @@ class NetworkTape:
     argmax: dict[int, np.ndarray] = field(default_factory=dict)
 
 
-class Network:
+class Network(WeightedLayers):
     """Master parameters, their operand copies, and the passes over them.
 
     Arguments
     ---------
     graph: the layers, from :func:`~sat_hdl.compiler.graph.build`.
-    method: "dense", "bdwp" or "sdwp".
-    keep, group: N and M; of no effect for "dense".
-    engine: computes every product and every selection.
-    rng: draws the weights, layer by layer, He-normal (standard deviation √(2 / (Q · Cin))); biases start at 0.
-
-    Members
-    -------
-    weights: float32 (Q, Cin, Cout) by layer name; biases: float32 (Cout,), of the layers that have one.
-    copies: the weights as operands; call :meth:`refresh` after changing ``weights``.
-    ff, bp: the matrices that the products take, (Q·Cin, Cout) and (Q·Cout, Cin), by layer name: operands, or
-        :class:`~sat_hdl.sim.golden.prune.Pruned` along axis 0 where the product is sparse. ``bp`` lacks the
-        layers whose dX nothing needs.
-    plan: which products are sparse, by layer name.
+    Others, and the members: see :class:`~sat_hdl.sim.golden.weighted.WeightedLayers`.
     """
 
     def __init__(
@@ -73,46 +50,21 @@ class Network:
         method: str,
         keep: int,
         group: int,
-        engine: Engine,
+        engine: NetworkEngine,
         rng: np.random.Generator,
     ):
-        check_sparsity(keep, group)
-        self.graph, self.method, self.keep, self.group, self.engine = graph, method, keep, group, engine
-        self.plan = sparse_products(graph, method, group)
-        self.weights: dict[str, np.ndarray] = {}
-        self.biases: dict[str, np.ndarray] = {}
-        for node in graph.weighted:
-            positions, cin, cout = node.weight_shape
-            draw = rng.standard_normal((positions, cin, cout)) * np.sqrt(2 / (positions * cin))
-            self.weights[node.name] = draw.astype(np.float32)
-            if node.has_bias:
-                self.biases[node.name] = np.zeros(cout, np.float32)
-        self.refresh()
-
-    def begin_with(self, weights: Mapping[str, np.ndarray], biases: Mapping[str, np.ndarray]):
-        """Takes these weights and biases by layer name, float32, in place of those drawn; those not given stay."""
-        for own, given in ((self.weights, weights), (self.biases, biases)):
-            for name, values in given.items():
-                if name not in own or own[name].shape != values.shape:
-                    raise ValueError(
-                        f"Parameters of {name!r} must be of the network's shape, not {values.shape!r}"
-                    )
-                own[name] = values.astype(np.float32)
-        self.refresh()
-
-    def refresh(self):
-        """Pre-generation: rounds and prunes the weights once, for every product until the next update."""
-        self.copies = {name: narrow(w, self.engine.operand) for name, w in self.weights.items()}
-        self.ff: dict[str, np.ndarray | Pruned] = {}
-        self.bp: dict[str, np.ndarray | Pruned] = {}
-        for node in self.graph.weighted:
-            copy, plan = self.copies[node.name], self.plan[node.name]
-            self.ff[node.name] = self._prune(conv.ff_weights(copy), plan.ff)
-            if self.graph.needs_input_gradient(node):
-                self.bp[node.name] = self._prune(conv.bp_weights(copy), plan.bp)
-
-    def _prune(self, matrix: np.ndarray, sparse: bool) -> np.ndarray | Pruned:
-        return self.engine.prune(matrix, self.keep, self.group, 0) if sparse else matrix
+        self.graph = graph
+        layers = [
+            LayerShape(
+                node.name,
+                _window(node),
+                *node.weight_shape[1:],
+                node.has_bias,
+                graph.needs_input_gradient(node),
+            )
+            for node in graph.weighted
+        ]
+        super().__init__(layers, method=method, keep=keep, group=group, engine=engine, rng=rng)
 
     def forward(self, x: np.ndarray, stage: str = "ff") -> tuple[np.ndarray, NetworkTape]:
         """Operands → float32 logits (n, classes), and the tape for :meth:`backward`.
@@ -128,16 +80,9 @@ class Network:
             if not node.has_weights:
                 tape.tensors[node.number] = self._forward(node, tape)
                 continue
-            y = conv.conv2d(
-                tape.tensors[node.inputs[0]],
-                self.ff[node.name],
-                _window(node),
-                bias=self.biases.get(node.name),
-                engine=self.engine,
-                stage=stage,
-            )
+            y = self.product(node.name, tape.tensors[node.inputs[0]], stage)
             if node.consumers:
-                tape.tensors[node.number] = narrow(y, self.engine.operand)
+                tape.tensors[node.number] = self.engine.narrow(y)
             else:
                 logits = y.reshape(len(x), -1)
         return logits, tape
@@ -178,20 +123,14 @@ class Network:
             ]
             dy = reduce(lambda a, b: tensors.add(a, b, self.engine.operand), in_order)
             if node.has_weights:
-                gradients[node.name] = self._parameter_gradient(node, tape, dy)
+                gradients[node.name] = self.parameter_gradient(node.name, tape.tensors[node.inputs[0]], dy)
             if self.graph.needs_input_gradient(node):
-                dx = self._input_gradient(node, tape, dy)
+                dx = self._node_gradient(node, tape, dy)
                 for number in node.inputs:
                     arrived[number].append((node.number, dx))
         return {node.name: gradients[node.name] for node in self.graph.weighted}
 
-    def _parameter_gradient(self, node: Node, tape: NetworkTape, dy: np.ndarray) -> Gradient:
-        dw = conv.weight_gradient(tape.tensors[node.inputs[0]], dy, _window(node), engine=self.engine)
-        if not node.has_bias:
-            return dw, None
-        return dw, bias_gradient(dy.reshape(-1, dy.shape[3]), self.engine.operand)
-
-    def _input_gradient(self, node: Node, tape: NetworkTape, dy: np.ndarray) -> np.ndarray:
+    def _node_gradient(self, node: Node, tape: NetworkTape, dy: np.ndarray) -> np.ndarray:
         """dX of a layer, operands (n, H, W, C); an ``add`` hands it to both of its inputs."""
         operand, size = self.engine.operand, node.in_shape[:2]
         match node.layer:
@@ -205,8 +144,7 @@ class Network:
                 return dy.reshape(len(dy), *node.in_shape)
             case Add():
                 return dy
-        dx = conv.input_gradient(dy, self.bp[node.name], _window(node), size, engine=self.engine)
-        return narrow(dx, operand)
+        return self.input_gradient(node.name, dy, size)
 
 
 def _window(node: Node) -> Window:

@@ -4,29 +4,33 @@ momentum, pre-generation of both pruned copies. The host computes the loss and i
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from sat_hdl.compiler.graph import NETWORK_METHODS, Graph, SparseProducts
+from sat_hdl.compiler.graph import Graph, SparseProducts
 from sat_hdl.config import ConfigError
-from sat_hdl.sim.golden.convert import narrow
 from sat_hdl.sim.golden.data import Dataset
-from sat_hdl.sim.golden.elementwise import overflowed, sgd_momentum
-from sat_hdl.sim.golden.engine import Engine
+from sat_hdl.sim.golden.elementwise import decay_pruned, overflowed, sgd_momentum, unscale
+from sat_hdl.sim.golden.engine import NetworkEngine
 from sat_hdl.sim.golden.network import Gradient, Network
 from sat_hdl.sim.golden.train import TrainConfig, cross_entropy, run_epochs
+from sat_hdl.sim.golden.vit import Vit, VitShape
 
 __all__ = ["NetworkConfig", "NetworkResult", "NetworkTrainer", "train_network"]
+
+#: Samples classified at once, so that a test set's unfolded images fit in memory.
+_EVALUATED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig(TrainConfig):
-    """How to train a network. As :class:`~sat_hdl.sim.golden.train.TrainConfig`, of which ``hidden`` and
-    ``srste_decay`` have no effect here, and:
+    """How to train a network. As :class:`~sat_hdl.sim.golden.train.TrainConfig`, of which ``hidden`` has no effect
+    here, and:
 
     Arguments
     ---------
-    method: "dense", "bdwp" or "sdwp".
+    method: one of five, see :mod:`~sat_hdl.sim.golden.weighted`.
     batch, lr, weight_decay: without batch normalisation BDWP wants small steps and a strong decay; with
         these, the presets of :mod:`sat_hdl.compiler.models` train well on digits.
     nesterov: whether the momentum is Nesterov's.
@@ -40,8 +44,6 @@ class NetworkConfig(TrainConfig):
     decay_biases: bool = True
 
     def __post_init__(self):
-        if self.method not in NETWORK_METHODS:
-            raise ConfigError(f"`method` must be one of {', '.join(NETWORK_METHODS)}, not {self.method!r}.")
         for name in ("nesterov", "decay_biases"):
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -76,7 +78,7 @@ class NetworkTrainer:
 
     Arguments
     ---------
-    graph: the layers.
+    graph: the layers, or the measures of a transformer.
     config: how to train.
     engine: computes every product and every selection.
 
@@ -88,12 +90,18 @@ class NetworkTrainer:
     skipped: steps not taken because a gradient overflowed.
     """
 
-    def __init__(self, graph: Graph, config: NetworkConfig, engine: Engine):
+    def __init__(self, graph: Graph | VitShape, config: NetworkConfig, engine: NetworkEngine):
         self.config = config
-        rng = np.random.default_rng([config.seed, 0])
-        self.network = Network(
-            graph, method=config.method, keep=config.keep, group=config.group, engine=engine, rng=rng
+        settings: dict[str, Any] = dict(
+            method=config.method,
+            keep=config.keep,
+            group=config.group,
+            rng=np.random.default_rng([config.seed, 0]),
         )
+        if isinstance(graph, VitShape):
+            self.network: Any = Vit(graph, engine=engine, **settings)
+        else:
+            self.network = Network(graph, engine=engine, **settings)
         self.weight_momentum = {name: np.zeros_like(w) for name, w in self.network.weights.items()}
         self.bias_momentum = {name: np.zeros_like(b) for name, b in self.network.biases.items()}
         self.scaler = config.scaler()
@@ -112,7 +120,7 @@ class NetworkTrainer:
         loss, gradient = cross_entropy(logits, labels)
         with np.errstate(over="ignore"):
             scaled = (gradient * self.scaler.scale).astype(np.float32)
-        return loss, narrow(scaled, self.network.engine.operand)
+        return loss, self.network.engine.narrow(scaled)
 
     def apply(self, gradients: dict[str, Gradient], lr: float) -> bool:
         """The update: unless any gradient holds an inf or NaN, new masters, momentum and pruned copies.
@@ -124,26 +132,34 @@ class NetworkTrainer:
             self.skipped += 1
         else:
             for name, (dw, db) in gradients.items():
-                self._update(self.network.weights, self.weight_momentum, name, dw, lr, True)
+                self._update_weights(name, dw, lr)
                 if db is not None:
-                    self._update(
-                        self.network.biases, self.bias_momentum, name, db, lr, self.config.decay_biases
-                    )
+                    decay = self.config.weight_decay if self.config.decay_biases else 0.0
+                    self._update(self.network.biases, self.bias_momentum, name, db, lr=lr, weight_decay=decay)
             self.network.refresh()
         self.scaler.update(overflow)
         return not overflow
 
-    def _update(self, parameters, momentum, name: str, gradient: np.ndarray, lr: float, decay: bool):
+    def _update_weights(self, name: str, dw: np.ndarray, lr: float):
+        config = self.config
+        settings: dict[str, float] = {}
+        if config.method == "srste" and (mask := self.network.mask(name)) is not None:
+            # The decay is of the gradient as the optimiser sees it.
+            dw = unscale(dw, 1 / self.scaler.scale)
+            dw = decay_pruned(dw, self.network.weights[name], mask, config.srste_decay)
+            settings["inv_scale"] = 1.0
+        masters, momentum = self.network.weights, self.weight_momentum
+        self._update(masters, momentum, name, dw, lr=lr, weight_decay=config.weight_decay, **settings)
+
+    def _update(self, parameters, momentum, name: str, gradient: np.ndarray, **settings: float):
         config = self.config
         parameters[name], momentum[name] = sgd_momentum(
             parameters[name],
             momentum[name],
             gradient,
-            lr=lr,
             momentum=config.momentum,
-            weight_decay=config.weight_decay if decay else 0.0,
-            inv_scale=1 / self.scaler.scale,
             nesterov=config.nesterov,
+            **({"inv_scale": 1 / self.scaler.scale} | settings),
         )
 
     def step(self, x: np.ndarray, labels: np.ndarray, lr: float) -> tuple[float, int]:
@@ -158,15 +174,19 @@ class NetworkTrainer:
 
     def accuracy(self, x: np.ndarray, labels: np.ndarray) -> float:
         """Share of samples classified correctly by the current weights (pruned as FF prunes them)."""
-        logits, _ = self.network.forward(x, stage="eval")
-        return float((logits.argmax(axis=1) == labels).mean())
+        hits = 0
+        for start in range(0, len(x), _EVALUATED):
+            part = slice(start, start + _EVALUATED)
+            logits, _ = self.network.forward(x[part], stage="eval")
+            hits += int((logits.argmax(axis=1) == labels[part]).sum())
+        return hits / len(x)
 
 
 def train_network(
-    graph: Graph,
+    graph: Graph | VitShape,
     data: Dataset,
     config: NetworkConfig,
-    engine: Engine,
+    engine: NetworkEngine,
     progress: Callable[[int, int, float], None] | None = None,
     *,
     trainer: NetworkTrainer | None = None,

@@ -11,14 +11,14 @@ from sat_hdl.sim.golden.convert import widen
 from sat_hdl.sim.golden.formats import canonicalize
 from sat_hdl.sim.golden.prune import check_sparsity, kept_rows, positions
 
-__all__ = ["matmul", "sparse_matmul"]
+__all__ = ["matmul", "products", "require_subnormals", "sparse_matmul"]
 
 #: Outputs worked on at once, so that accumulators and products stay in the second-level cache.
 BLOCK = 1 << 15
 
 
-def _require_subnormals():
-    """A library built with -ffast-math can switch the whole process to flushing subnormals to zero."""
+def require_subnormals():
+    """Raises RuntimeError if the process flushes subnormals to zero: a library built with -ffast-math can do that."""
     smallest = np.full(1, 1, np.uint32).view(np.float32)
     if not (smallest + smallest > smallest)[0]:
         raise RuntimeError(
@@ -66,7 +66,7 @@ def matmul(
             f"A is {a.shape[0]} × {a.shape[1]} and B {b.shape[0]} × {b.shape[1]}: A's columns "
             "must be as many as B's rows."
         )
-    _require_subnormals()
+    require_subnormals()
     (m, k), n = a.shape, b.shape[1]
     y = _start(acc, (m, n))
     rows = max(1, BLOCK // n)
@@ -81,6 +81,18 @@ def matmul(
     # A NaN accumulator stays NaN whatever is added, so its payload shows in the result alone: made canonical
     # here, it is as if it had been at every step.
     return canonicalize(y)
+
+
+def products(
+    a: np.ndarray, b: np.ndarray, *, acc: np.ndarray | None = None, operand: str = "fp16"
+) -> np.ndarray:
+    """:func:`matmul` of each of a batch: operands (batch, m, k) and (batch, k, n) → float32 (batch, m, n)."""
+    return np.stack(
+        [
+            matmul(x, y, acc=None if acc is None else acc[i], operand=operand)
+            for i, (x, y) in enumerate(zip(a, b))
+        ]
+    )
 
 
 def sparse_matmul(
@@ -129,7 +141,7 @@ def sparse_matmul(
         raise ConfigError(
             f"Indices must lie in their group of {group}, before row {k}, and ascend within it."
         )
-    _require_subnormals()
+    require_subnormals()
     m, n = a.shape[0], values.shape[1]
     # Transposed, an output's activations are a row: gathering rows by index is a copy of whole rows.
     y = _start(acc, (m, n)).T.copy()

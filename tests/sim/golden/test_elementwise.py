@@ -5,6 +5,7 @@ import pytest
 import softfloatpy as sf
 
 from sat_hdl.config import ConfigError
+from sat_hdl.sim.golden import convert
 from sat_hdl.sim.golden import elementwise as ew
 
 from . import oracle
@@ -98,9 +99,16 @@ def test_overflow_flag():
         assert ew.overflowed(fine, broken)
 
 
+@pytest.mark.parametrize("finite", [False, True])
 @pytest.mark.parametrize("operand", ["fp16", "bf16"])
-def test_bias_gradient_is_the_chain_of_a_row_of_ones(operand):
-    dy = oracle.random16(np.random.default_rng(9), (29, 5), special=0.01)
+def test_bias_gradient_is_the_chain_of_a_row_of_ones(operand, finite):
+    rng = np.random.default_rng(9)
+    if finite:  # long enough that another order of the sum would show
+        scales = np.exp2(rng.integers(-8, 9, (500, 5)))
+        dy = np.asarray(convert.narrow((rng.normal(size=(500, 5)) * scales).astype(np.float32), operand))
+        dy = dy.view(np.uint16)
+    else:
+        dy = oracle.random16(rng, (29, 5), special=0.01)
     one = {"fp16": 0x3C00, "bf16": 0x3F80}[operand]
     expected = [oracle.chain(0, [(one, x) for x in dy[:, c]], operand) for c in range(5)]
     assert ew.bias_gradient(dy, operand).view(np.uint32).tolist() == expected

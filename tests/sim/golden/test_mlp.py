@@ -6,8 +6,9 @@ import pytest
 
 from sat_hdl.sim.golden import convert
 from sat_hdl.sim.golden.engine import GoldenEngine
-from sat_hdl.sim.golden.mlp import METHODS, LayerPlan, Mlp, plan_layers, rescale
+from sat_hdl.sim.golden.mlp import METHODS, LayerPlan, Mlp, plan_layers
 from sat_hdl.sim.golden.prune import prune
+from sat_hdl.sim.golden.sdgp import rescale
 from sat_hdl.sim.golden.train import cross_entropy
 
 from . import oracle, reference

@@ -9,7 +9,7 @@ from sat_hdl.config import ConfigError
 from sat_hdl.sim.golden import conv, convert, pooling, tensors
 from sat_hdl.sim.golden.elementwise import bias_gradient
 from sat_hdl.sim.golden.engine import GoldenEngine
-from sat_hdl.sim.golden.mlp import Mlp
+from sat_hdl.sim.golden.mlp import METHODS, Mlp
 from sat_hdl.sim.golden.network import Network
 from sat_hdl.sim.golden.network_train import NetworkConfig, NetworkTrainer
 from sat_hdl.sim.golden.prune import Pruned, prune
@@ -118,7 +118,9 @@ def test_a_layer_that_takes_one_tensor_twice():
     same(net.backward(tape, dy)["a"][0][0], net.engine.matmul(x.reshape(6, 3).T, d_a))
 
 
-@pytest.mark.parametrize(("method", "ff", "bp"), [("dense", 0, 0), ("bdwp", 1, 1), ("sdwp", 0, 1)])
+@pytest.mark.parametrize(
+    ("method", "ff", "bp"), [("dense", 0, 0), ("bdwp", 1, 1), ("sdwp", 0, 1), ("srste", 1, 0), ("sdgp", 0, 1)]
+)
 def test_each_method_makes_its_products_sparse_and_no_others(method, ff, bp):
     net, x, dy = network(method=method)
     net.backward(net.forward(x)[1], dy)
@@ -155,7 +157,7 @@ def test_first_weights_are_he_normal():
         assert w.std() == pytest.approx(np.sqrt(2 / fan_in), rel=0.03) and abs(w.mean()) < 0.03 * w.std()
 
 
-@pytest.mark.parametrize("method", ["dense", "bdwp", "sdwp"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("operand", ["fp16", "bf16"])
 def test_a_perceptron_is_a_network_bit_for_bit(method, operand):
     """Where no positive activation rounds to +0: see the test below."""

@@ -81,9 +81,11 @@ def effective(net):
         copy = net.copies[node.name]
         full = convert.widen(copy, net.engine.operand).astype(np.float64)
         ff[node.name] = bp[node.name] = full
-        if net.method == "bdwp" and copy.shape[1] % 8 == 0:
+        if net.method in ("bdwp", "srste") and copy.shape[1] % 8 == 0:
             ff[node.name] = full * scalar.kept(copy.view(np.uint16), 2, 8, 1)
-        if net.method != "dense" and copy.shape[2] % 8 == 0:
+        if net.method == "srste":
+            bp[node.name] = ff[node.name]
+        elif net.method != "dense" and copy.shape[2] % 8 == 0:
             bp[node.name] = full * scalar.kept(copy.view(np.uint16), 2, 8, 2)
     return ff, bp
 
@@ -149,7 +151,7 @@ def test_dense_gradients_against_finite_differences(name, operand):
 
 
 @pytest.mark.parametrize("operand", ["fp16", "bf16"])
-@pytest.mark.parametrize("method", ["dense", "bdwp", "sdwp"])
+@pytest.mark.parametrize("method", ["dense", "bdwp", "sdwp", "srste"])
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_against_torch(name, method, operand):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")

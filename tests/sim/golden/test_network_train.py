@@ -13,6 +13,7 @@ from sat_hdl.sim.golden import elementwise
 from sat_hdl.sim.golden.data import Dataset, load_digits
 from sat_hdl.sim.golden.engine import GoldenEngine
 from sat_hdl.sim.golden.images import load_digit_images
+from sat_hdl.sim.golden.mlp import METHODS
 from sat_hdl.sim.golden.network_train import NetworkConfig, NetworkTrainer, train_network
 
 NET = build(
@@ -45,7 +46,7 @@ def batch(count=25):
     return data.x_train[:count].astype(np.float16), data.y_train[:count]
 
 
-@pytest.mark.parametrize("method", ["dense", "bdwp", "sdwp"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_learns_and_repeats_itself(method):
     config = NetworkConfig(method=method, **SMALL)
     first, second = (train_network(NET, small(), config, GoldenEngine()) for _ in range(2))
@@ -164,7 +165,10 @@ def test_divergence_is_a_sentence():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: NetworkConfig(method="srste"), "`method` must be one of dense, bdwp, sdwp, not 'srste'"),
+        (
+            lambda: NetworkConfig(method="nope"),
+            "`method` must be one of dense, bdwp, srste, sdgp, sdwp, not 'nope'",
+        ),
         (lambda: NetworkConfig(batch=0), "`batch`"),
         (lambda: NetworkConfig(nesterov=1), "`nesterov` must be true or false, not 1"),
         (lambda: NetworkConfig(decay_biases="no"), "`decay_biases` must be true or false"),
