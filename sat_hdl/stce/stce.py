@@ -6,12 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.arith.normalise import Normalise
 from sat_hdl.config import Config
-from sat_hdl.layouts import north_layout, result_layout, west_layout
+from sat_hdl.layouts import result_layout, west_layout
 from sat_hdl.stce.skew import delay
 from sat_hdl.stce.tokens import (
     exchange_control,
     exchange_layout,
     north_control,
+    placed_layout,
     weight_layout,
     west_control,
     west_token,
@@ -42,7 +43,7 @@ class Stce(wiring.Component):
     Members
     -------
     west_control: In(west_control), west: In(west_layout): raw elements for all rows.
-    north_control: In(north_control), north: In(north_layout): raw weights for all columns.
+    north_control: In(north_control), north: In(placed_layout): raw weights for all columns.
     exchange_control: In(exchange_control), initial: In(result_layout): accumulators for all columns.
     results: Out(result_layout).
     """
@@ -57,7 +58,7 @@ class Stce(wiring.Component):
                 "west_control": In(west_control(config)),
                 "west": In(west_layout(config)),
                 "north_control": In(north_control(config)),
-                "north": In(north_layout(config)),
+                "north": In(placed_layout(config)),
                 "exchange_control": In(exchange_control(config)),
                 "initial": In(result_layout(config)),
                 "results": Out(result_layout(config)),

@@ -12,6 +12,7 @@ __all__ = [
     "exchange_control",
     "exchange_layout",
     "north_control",
+    "placed_layout",
     "weight_layout",
     "west_control",
     "west_token",
@@ -19,9 +20,9 @@ __all__ = [
 
 
 def west_control(config: Config) -> data.StructLayout:
-    """Where a row's elements go: ``address`` counts beats of E elements in the group, ``bank`` is the half of
-    the group memory."""
-    depth = config.max_m // config.west_elements
+    """Where a row's elements go: ``address`` counts beats of E elements in half of the group memory, ``bank`` is the
+    half."""
+    depth = config.group_depth // config.west_elements
     return data.StructLayout({"valid": 1, "bank": 1, "address": max(1, (depth - 1).bit_length())})
 
 
@@ -55,7 +56,7 @@ def north_control(config: Config) -> data.StructLayout:
         fields |= {
             "held": 1,
             "place": (config.held - 1).bit_length(),
-            "offset": config.index_bits,
+            "offset": config.element_bits,
             "hold": 1,
             "keeps": 1,
             "row": config.row_bits,
@@ -65,14 +66,20 @@ def north_control(config: Config) -> data.StructLayout:
 
 
 def weight_layout(config: Config) -> data.StructLayout:
-    """North to south: a kept weight with its index, and what to do with it."""
+    """North to south: a kept weight with its index in half of the group memory, and what to do with it."""
     return data.StructLayout(
         {
             "control": north_control(config),
             "value": operand_layout(config.format),
-            "index": config.index_bits,
+            "index": config.element_bits,
         }
     )
+
+
+def placed_layout(config: Config) -> data.ArrayLayout:
+    """What enters the north edge: for each column, a raw weight and its index in half of the group memory."""
+    weight = data.StructLayout({"value": config.format.width, "index": config.element_bits})
+    return data.ArrayLayout(weight, config.cols)
 
 
 def exchange_control(config: Config) -> data.StructLayout:

@@ -1,6 +1,6 @@
 """The processing element."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -17,7 +17,8 @@ class Uspe(wiring.Component):
     """Unified sparse processing element: one kept weight a cycle, dense or N:M alike.
 
     Holds two groups of M activations (one in use, one being filled) in a small memory that the weight's
-    index addresses: the M:1 operand selector costs no logic. J sums take turns, so that the adder, whose
+    index addresses: the M:1 operand selector costs no logic. Where products can be folded, there are several groups,
+    of as many rows of A, in each half. J sums take turns, so that the adder, whose
     loop takes 8 cycles (``Mac.loop_latency`` and the write), never waits for itself. The sums are kept in
     two banks: while one is summed up, the results of the other leave through the exchange and initial
     accumulators for the next tile come in.
@@ -41,7 +42,7 @@ class Uspe(wiring.Component):
 
     Arguments
     ---------
-    config: its operand format, max_m, interleave, west_elements and target.
+    config: its operand format, max_m, fold, interleave, west_elements and target.
 
     Members
     -------
@@ -89,6 +90,7 @@ class Uspe(wiring.Component):
         lane_bits = (lanes - 1).bit_length()
         west, north = west_in.control, north_in.control
         depth = 2 << len(west.address)
+        padding = Const(0, len(west.address) + lane_bits - len(north_in.index))
         operand = west_in.elements[0].shape()
         selected = []
         for lane in range(lanes):
@@ -99,7 +101,7 @@ class Uspe(wiring.Component):
                 write.addr.eq(Cat(west.address, west.bank)),
                 write.data.eq(west_in.elements[lane]),
                 write.en.eq(west.valid),
-                read.addr.eq(Cat(north_in.index[lane_bits:], north.bank)),
+                read.addr.eq(Cat(north_in.index[lane_bits:], padding, north.bank)),
             ]
             selected.append(read.data)
         chosen = Signal(operand)
@@ -173,7 +175,7 @@ class Uspe(wiring.Component):
             mine.eq(control.hold & (control.row == 0)),
             self.south.control.row.eq(control.row - 1),
             write.addr.eq(control.place),
-            write.data.eq(Cat(control.keeps, token.index, token.value)),
+            write.data.eq(Cat(control.keeps, token.index[: self._config.index_bits], token.value)),
             write.en.eq(mine),
             read.addr.eq(control.place),
             chosen.eq(token),
