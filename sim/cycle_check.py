@@ -120,6 +120,12 @@ STEPS: dict[str, list[StepCase]] = {
         StepCase(model="resnet", batch=4, method="dense", latency=50),
         StepCase(model="cnn", batch=2, method="sdwp", group=4, dataflow="ws", latency=30),
     ],
+    "2x4": [
+        StepCase(model="mlp", batch=16),
+        StepCase(model="cnn", batch=4, keep=1, latency=1),
+        StepCase(model="resnet", batch=4, dataflow="os", latency=100),
+        StepCase(model="mlp", batch=32, method="dense", latency=200),
+    ],
     "4x4": [
         StepCase(model="mlp", batch=8, group=16, latency=1),
         StepCase(model="mlp", batch=32, method="dense", latency=200),

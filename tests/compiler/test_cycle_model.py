@@ -27,7 +27,7 @@ CORES = {
     "1x3-m16-j16-fold4-bf16": Config(rows=1, cols=3, max_m=16, interleave=16, fold=4, operand_format="bf16"),
 }
 #: Devices that other tests have, too.
-DEVICES = ("2x2", "2x8")
+DEVICES = ("2x2", "2x8", "2x4")
 
 
 @pytest.fixture(scope="module", params=DEVICES)
