@@ -62,6 +62,10 @@ class Tile:
     def span(self) -> int:
         return max(self.least, self.slots)
 
+    def height(self, config: Config, slot: int) -> int:
+        """Rows of a slot: its band's."""
+        return self.rows if slot % self.bands == self.bands - 1 else config.rows
+
     def word(self, config: Config) -> int:
         return bits(
             tile_layout(config),
