@@ -1,7 +1,7 @@
 """STCE, the N:M sparse tensor computing engine: R × C processing elements and their edges."""
 
 from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.arith.normalise import Normalise
@@ -99,7 +99,9 @@ class Stce(wiring.Component):
                 elements.append(normalise.o)
             easts.append(Cat(control, *elements))
             control = delay(m, control, 1, f"west_control_r{r}", reset=True)
-        control = delay(m, self.north_control, self.edge_latency, "north_control", reset=True)
+        control = self._waited(
+            m, delay(m, self.north_control, self.edge_latency, "north_control", reset=True)
+        )
         exchange = delay(m, self.exchange_control, self.edge_latency, "exchange_control", reset=True)
         for c in cols:
             m.submodules[f"north_{c}"] = normalise = Normalise(format=config.format)
@@ -134,6 +136,14 @@ class Stce(wiring.Component):
                 easts[r], souths[c], exchanges[c] = east, south, exchange
         m.d.comb += [self.results[c].eq(exchanges[c][-32:]) for c in cols]
         return m
+
+    def _waited(self, m: Module, given):
+        """What elements take of ``given``, bits of a north_control, each part as late as they take it."""
+        given = data.View(north_control(self._config), given)
+        return Cat(
+            delay(m, given[source], cycles, f"wait_{name}", reset=True)
+            for name, (source, cycles) in self._uspe.waits.items()
+        )
 
 
 def _quiet(word):

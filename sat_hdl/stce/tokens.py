@@ -9,6 +9,7 @@ from sat_hdl.arith.normalise import operand_layout
 from sat_hdl.config import Config
 
 __all__ = [
+    "element_control",
     "exchange_control",
     "exchange_layout",
     "north_control",
@@ -65,11 +66,28 @@ def north_control(config: Config) -> data.StructLayout:
     return data.StructLayout(fields)
 
 
+def element_control(config: Config) -> data.StructLayout:
+    """What an element does in a cycle, for up to four weights of other cycles: the parts of their
+    :func:`north_control`, each late by as much as the element needs it late. So these waits are registers of the edge,
+    once, and not of every element; see :attr:`~sat_hdl.stce.uspe.Uspe.waits`.
+
+    ``valid``, ``sum``: a sum is written there. ``start``: the sum that is added to, or, by ``first`` and
+    ``accumulate``, what else; ``ahead``: whose initial accumulator is asked for. ``bank``: half of the group memory.
+    What holds weights is as it came.
+    """
+    given = dict(north_control(config))
+    fields = {"valid": 1, "sum": config.entry_bits, "start": config.entry_bits, "first": 1, "accumulate": 1}
+    fields |= {"ahead": config.entry_bits, "bank": 1}
+    held = {name: field.shape for name, field in given.items() if name not in ("valid", "entry", *fields)}
+    return data.StructLayout(fields | held)
+
+
 def weight_layout(config: Config) -> data.StructLayout:
-    """North to south: a kept weight with its index in half of the group memory, and what to do with it."""
+    """North to south: a kept weight with its index in half of the group memory, and what to do with it and with those
+    before."""
     return data.StructLayout(
         {
-            "control": north_control(config),
+            "control": element_control(config),
             "value": operand_layout(config.format),
             "index": config.element_bits,
         }
