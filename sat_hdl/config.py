@@ -58,6 +58,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vector_lanes: elements that WUVE works on in parallel, 1 to 16, a power of two.
     weight_stationary: whether the array can hold weights and let partial sums travel, chosen at run time, beside
         the output-stationary dataflow. It costs a small memory in each USPE.
+    fold: groups of ``max_m`` activations that a USPE has room for, twice, 1, 2, 4 or 8; of shorter groups more.
+        Above 1 a product can be folded, chosen at run time: each USPE works on up to 8 rows of A, so that
+        products of few columns fill its sums. Of an ECP5 a USPE takes 615 LUT4-equivalents without; with max_m = 8
+        and two west lanes 653 for 2, 734 for 4, 875 for 8.
+    west_lanes: elements that a row's edge takes in a cycle, 1 or 2; it is 2 anyway if M > J. A folded product wants
+        more of them.
     """
 
     rows: int = 8
@@ -73,6 +79,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     result_depth: int = 1024
     vector_lanes: int = 4
     weight_stationary: bool = True
+    fold: int = 1
+    west_lanes: int = 1
 
     def __post_init__(self):
         _integer("rows", self.rows, 1, 32)
@@ -97,6 +105,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             isinstance(self.weight_stationary, bool),
             f"`weight_stationary` must be true or false, not {self.weight_stationary!r}.",
         )
+        _power("fold", self.fold, 1, 8)
+        _power("west_lanes", self.west_lanes, 1, 2)
 
     # --- derived widths -------------------------------------------------------------------------
 
@@ -142,8 +152,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def west_elements(self) -> int:
         """E: elements that a row takes in one west beat, enough for 1:M at full rate (M / J, rounded up
-        to a power of two)."""
-        return 1 if self.max_m <= self.interleave else 2
+        to a power of two), and no fewer than ``west_lanes``."""
+        return max(self.west_lanes, 1 if self.max_m <= self.interleave else 2)
+
+    @property
+    def group_depth(self) -> int:
+        """Elements of half a group memory."""
+        return self.max_m * self.fold
+
+    @property
+    def element_bits(self) -> int:
+        """Width of an element's number in half a group memory."""
+        return (self.group_depth - 1).bit_length()
+
+    def most_fold(self, group: int) -> int:
+        """F, at most: rows of A whose groups of ``group`` a USPE can hold."""
+        return 1 if self.fold == 1 else min(8, self.group_depth // group)
 
     @property
     def panel(self) -> int:
@@ -183,10 +207,13 @@ PRESETS: dict[str, Config] = {
     "8x8-bf16": Config(operand_format="bf16"),
     "8x8-m16": Config(max_m=16, interleave=16),
     "16x16": Config(rows=16, cols=16, sore_lanes=16),
-    # Lanes, port and buffers in proportion: 4 channels of DDR4 and 9.5 MB of block RAM are on the paper's board.
+    # Lanes, port and buffers in proportion: 4 channels of DDR4 and 9.5 MB of block RAM are on the paper's board. It
+    # folds 4 rows of A at M = 8, which fill the slots from two on.
     "paper-32x32": Config(
         rows=32,
         cols=32,
+        max_m=16,
+        fold=2,
         sore_lanes=32,
         memory_bits=512,
         vector_lanes=16,

@@ -52,7 +52,8 @@ class ErrorCode(enum.Enum, shape=4):
     BAD_SHAPE = 13
     #: Memory answered the fetch of an instruction with SLVERR or DECERR.
     FETCH_ERROR = 14
-    #: Weight-stationary: the hardware does not have it, or k, n or N is more than can be held at once.
+    #: Weight-stationary: the hardware does not have it, or k, n or N is more than can be held at once. Folded: n or
+    #: the groups are more than a USPE has room for.
     BAD_DATAFLOW = 15
 
 
@@ -88,7 +89,11 @@ def job_layout(config: Config) -> data.StructLayout:
     ``stationary``: weight-stationary, each USPE holding N weights of each of 2**``slots`` columns. Then k is at most
     R groups, n at most C·2**``slots``, and N·2**``slots`` at most ``config.held``; a dense product may have groups of
     one as well (keep = group = 1).
+
+    ``fold``, where the configuration has it: logarithm of F, at most :meth:`Config.most_fold` of the group. Each USPE
+    works on F rows of A. Then n is at most (J + 7) / F slots of C columns, and ``stationary`` is 0.
     """
+    fold = {"fold": 2} if config.fold > 1 else {}
     return data.StructLayout(
         {
             "m": config.dim_bits,
@@ -100,6 +105,7 @@ def job_layout(config: Config) -> data.StructLayout:
             "stationary": 1,
             "slots": 2,
         }
+        | fold
     )
 
 

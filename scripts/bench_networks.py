@@ -13,7 +13,7 @@ from sat_hdl.config import Config, preset
 __all__ = ["ablation_table", "network_table"]
 
 PRESET, MHZ = "paper-32x32", 200.0
-SPARSITIES = ("2:4", "2:8", "1:8")
+SPARSITIES = ("2:4", "2:8", "1:8", "4:16", "2:16")
 
 
 def _compared(name: str, sparsity: str, **options) -> Comparison:
@@ -52,8 +52,9 @@ def ablation_table(say: Callable[[str], None]) -> list[str]:
     variants: dict[str, dict[str, object]] = {
         "all of it": {},
         "pruned on the fly, never ahead": {"pruning": PRUNING[1:]},
-        "output-stationary alone": {"dataflows": find_dataflows("os")},
-        "weight-stationary where it can be": {"dataflows": find_dataflows("ws,os")},
+        "never folded": {"dataflows": find_dataflows("os,os-t,ws")},
+        "output-stationary alone, not folded": {"dataflows": find_dataflows("os")},
+        "never transposed": {"dataflows": find_dataflows("os,ws,os-fold")},
     }
     rows = [
         f"| BDWP 2:8, million cycles a step | {' | '.join(PAPER_NETWORKS)} | of all, mean |",

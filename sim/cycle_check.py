@@ -1,7 +1,7 @@
 """The cycle model beside the device: random products and programs, and whole training steps."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
@@ -50,6 +50,8 @@ def array_products(config: Config, count: int, seed: int) -> Iterator[Check]:
     for number in range(count):
         m, k = rng.randint(1, 4 * config.rows), rng.randint(1, rng.choice((8, 40, 200)))
         n = rng.randint(1, config.cols * rng.choice((1, 4, 12, 40)))
+        if config.fold > 1:
+            m, n = rng.randint(1, 20 * config.rows), -(-n // 4)  # few columns, and more than a tile
         sparsity = None
         if rng.random() < 0.6:
             group = rng.choice(config.group_lengths())
@@ -58,6 +60,8 @@ def array_products(config: Config, count: int, seed: int) -> Iterator[Check]:
         keep, group = sparsity or (None, None)
         product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group)
         held = config.weight_stationary and number % 4 == 3
+        fold = rng.choice(Product.folds(config, n, product.group)) if config.fold > 1 and not held else 1
+        product = replace(product, fold=fold)
         if held:
             predicted = sum(
                 run_stationary(piece.job, accumulate or piece.k.start > 0).cycles for piece in pieces(product)
@@ -70,9 +74,11 @@ def array_products(config: Config, count: int, seed: int) -> Iterator[Check]:
         done = device.product(
             np.zeros((m, k), np.uint16), np.zeros((product.kept, n), np.uint16), indices, sparsity=sparsity,
             acc=np.zeros((m, n), np.uint32) if accumulate else None, dataflow="ws" if held else "os",
+            fold=fold,
         )  # fmt: skip
         how = "dense" if sparsity is None else f"{keep}:{group}"
-        name = f"{m} × {k} × {n} {how}{' accumulated' if accumulate else ''}{' held' if held else ''}"
+        form = " held" if held else f" folded {fold}" if fold > 1 else ""
+        name = f"{m} × {k} × {n} {how}{' accumulated' if accumulate else ''}{form}"
         yield Check(name, done.cycles, predicted)
 
 
@@ -113,6 +119,12 @@ STEPS: dict[str, list[StepCase]] = {
         StepCase(model="cnn", batch=4, group=4),
         StepCase(model="resnet", batch=4, method="dense", latency=50),
         StepCase(model="cnn", batch=2, method="sdwp", group=4, dataflow="ws", latency=30),
+    ],
+    "2x4": [
+        StepCase(model="mlp", batch=16),
+        StepCase(model="cnn", batch=4, keep=1, latency=1),
+        StepCase(model="resnet", batch=4, dataflow="os", latency=100),
+        StepCase(model="mlp", batch=32, method="dense", latency=200),
     ],
     "4x4": [
         StepCase(model="mlp", batch=8, group=16, latency=1),

@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from sat_hdl.compiler.cycles import best_dataflow, pieces
+from sat_hdl.compiler.cycles import best_dataflow, fastest, pieces
 from sat_hdl.compiler.product import Product, kept_length
 from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.config import Config, ConfigError
@@ -91,6 +91,7 @@ class Device:
         sparsity: tuple[int, int] | None = None,
         acc: np.ndarray | None = None,
         dataflow: str = "os",
+        fold: int | None = None,
     ) -> ProductResult:
         """Y = acc + A · B.
 
@@ -101,6 +102,7 @@ class Device:
         indices: of the kept entries in their groups, (kept, n).
         acc: bits of the initial accumulators, uint32 (m, n); else +0.
         dataflow: "os", "ws" or "auto", the one that takes fewer cycles.
+        fold: of an output-stationary product; if None the one that takes the fewest cycles.
 
         Raises
         ------
@@ -123,6 +125,7 @@ class Device:
         if dataflow == "auto":
             dataflow = best_dataflow(product, accumulate=acc is not None)
         if dataflow == "os":
+            product = replace(product, fold=fold) if fold else fastest(product, accumulate=acc is not None)
             y, counts = self._run(product, a, lanes, acc)
             return ProductResult(y=y, dataflow=dataflow, macs=product.macs, **counts)
         y = np.empty((m, n), np.uint32)

@@ -149,6 +149,8 @@ class Emulator(EmulatedVectors):
         product = Product(
             config=config, m=m, k=k, n=n, keep=None if dense else keep, group=None if dense else group
         )
+        fold = 1 << (registers["sparsity"] >> 19 & 3)
+        assert fold in Product.folds(config, n, group), f"Rows of A can't be folded {fold} times"
         if registers["sparsity"] >> 16 & 1:
             a = self._held_operand(registers, group)
         else:

@@ -64,12 +64,13 @@ def make_job(
     *,
     acc: bool = False,
     share: float | None = None,
+    fold: int = 1,
     rng: np.random.Generator,
 ) -> Job:
     """A random product; ``share`` of special operands, by default about one in three chains of k."""
     share = 1 / (6 * k) if share is None else share
     keep, group = sparsity or (None, None)
-    product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group)
+    product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group, fold=fold)
     a, b = operands(config, (m, k), share, rng), operands(config, (k, n), share, rng)
     pruned = prune(b, keep, group) if sparsity else None
     initial = None

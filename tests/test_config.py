@@ -22,6 +22,8 @@ LEGAL = {
     "result_depth": [64, 65536],
     "vector_lanes": [1, 2, 4, 8, 16],
     "weight_stationary": [False, True],
+    "fold": [1, 2, 4, 8],
+    "west_lanes": [1, 2],
 }
 ILLEGAL = {
     "rows": [0, -1, 33, 2.0, "8", True, None],
@@ -37,6 +39,8 @@ ILLEGAL = {
     "result_depth": [0, 32, 1.5],
     "vector_lanes": [0, 3, 32],
     "weight_stationary": [0, 1, "true", None],
+    "fold": [0, 3, 16, 2.0, None],
+    "west_lanes": [0, 3, 4, "1"],
 }
 
 
@@ -93,6 +97,17 @@ def test_derived_widths(max_m, interleave):
     # 1:M at full rate: a group's beats come within one turn over the sums.
     assert max_m / config.west_elements <= interleave
     assert max_m % config.west_elements == 0
+
+
+@pytest.mark.parametrize("max_m, fold", list(itertools.product(LEGAL["max_m"], LEGAL["fold"])))
+def test_what_fits_the_group_memory(max_m, fold):
+    config = Config(max_m=max_m, fold=fold)
+    assert 1 << config.element_bits == config.group_depth
+    for group in config.group_lengths():
+        most = config.most_fold(group)
+        assert most in (1, 2, 4, 8)
+        assert most * group <= config.group_depth
+        assert fold == 1 or most == 8 or 2 * most * group > config.group_depth
 
 
 def test_formats():

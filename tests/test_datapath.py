@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.control.gather import Form, gather_layout
 from sat_hdl.control.load import Target, scatter_layout
@@ -23,7 +24,12 @@ CONFIGS = {
     "r4c8_d32": Config(rows=4, cols=8, memory_bits=32, west_depth=512),
     "r2c4_os": Config(rows=2, cols=4, weight_stationary=False),
     "r8c4_m16_d128": Config(rows=8, cols=4, max_m=16, memory_bits=128),
+    "r2c2_fold4": Config(rows=2, cols=2, fold=4, west_depth=512, north_depth=1024),
+    "r4c2_m4_j16_fold2_os": Config(
+        rows=4, cols=2, max_m=4, interleave=16, fold=2, west_lanes=2, west_depth=512, weight_stationary=False
+    ),
 }
+FOLDING = [name for name in CONFIGS if CONFIGS[name].fold > 1]
 
 
 def fields(layout, **values) -> int:
@@ -204,11 +210,35 @@ def test_products(rigs, name, sparsity, seed):
     rows, cols = config.rows, config.cols
     m, k = int(rng.choice([1, rows, rows + 1, 3 * rows - 1])), int(rng.integers(1, 60))
     n = int(rng.choice([1, cols, cols + 1, 8 * cols, 11 * cols - 1, 15 * cols]))
+    if sparsity is not None and sparsity[1] not in config.group_lengths():
+        pytest.skip("Groups are longer than the array's.")
+    check_product(rig, rng, m, k, n, sparsity or (config.max_m, config.max_m), stall)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("name", FOLDING)
+def test_folded(rigs, name, seed):
+    """Results and partial sums of bands lie where they would lie otherwise."""
+    config = CONFIGS[name]
+    rig = rigs.setdefault(name, None) or Rig(config)
+    rigs[name] = rig
+    rng = np.random.default_rng([seed, FOLDING.index(name), 98])
+    stall = (NONE, HEAVY)[seed % 2].with_seed(seed)
+    group = int(rng.choice(config.group_lengths()))
+    keep = group if rng.random() < 0.3 else int(rng.integers(1, group + 1))
+    n = int(rng.integers(1, (config.interleave + 7) // 2 * config.cols + 1))
+    fold = int(rng.choice(Product.folds(config, n, group)))
+    tile, k = fold * config.rows, int(rng.integers(1, 50))
+    m = int(rng.choice([1, config.rows + 1, tile, tile + 1, rng.integers(1, 4 * tile)]))
+    check_product(rig, rng, m, k, n, (keep, group), stall, fold=fold.bit_length() - 1)
+
+
+def check_product(rig, rng, m: int, k: int, n: int, sparsity: tuple[int, int], stall, **job: int):
     a, b = operands(rng, (m, k)), operands(rng, (k, n))
     transposed, kind = bool(rng.integers(2)), int(rng.integers(3))
     west = load_a(rig, rng, a.view(np.uint16), transposed, stall)
-    keep, group = sparsity or (config.max_m, config.max_m)
-    if sparsity is None:
+    keep, group = sparsity
+    if keep == group:
         north = load_b(rig, rng, b.view(np.uint16), None, transposed, stall)
     else:
         pruned = prune(b, keep, group, 0)
@@ -216,11 +246,11 @@ def test_products(rigs, name, sparsity, seed):
     result = int(rng.integers(0, 50))
     acc, initial = load_initial(rig, rng, kind, m, n, result, stall)
     rig.product(
-        dict(m=m, k=k, n=n, keep=keep, group=group, accumulate=kind != Initial.ZERO),
+        dict(m=m, k=k, n=n, keep=keep, group=group, accumulate=kind != Initial.ZERO, **job),
         start=kind, west=west[0], west_pitch=west[1], north=north[0], north_pitch=north[1],
         initial=initial, result=result,
     )  # fmt: skip
-    if sparsity is None:
+    if keep == group:
         want = matmul(a, b, acc=acc)
     else:
         want = sparse_matmul(a, pruned.values, pruned.indices, k=k, keep=keep, group=group, acc=acc)

@@ -7,7 +7,7 @@ import pytest
 
 from sat_hdl.compiler.layers import Add, AvgPool, Conv2d, Flatten, Linear, MaxPool, Model, Relu
 from sat_hdl.config import Config
-from sat_hdl.control.isa import Instruction, Op, encode
+from sat_hdl.control.isa import Instruction, Op, decode, encode
 from sat_hdl.driver import Accelerator, DeviceError
 from sat_hdl.sim.memory import MemoryConfig
 from sat_hdl.sim.transport import SimTransport
@@ -21,6 +21,8 @@ from .device import CONFIG
 SMALL = Config(
     rows=2, cols=8, memory_bits=32, max_m=4, vector_lanes=2, west_depth=64, north_depth=128, result_depth=128
 )  # fmt: skip
+#: Sparse products of few columns are folded.
+FOLDING = Config(rows=2, cols=4, fold=2, west_lanes=2, west_depth=256, north_depth=512, result_depth=256)
 #: Every kind of layer at least once, and few cycles.
 TINY = Model(
     (5, 4, 4),
@@ -55,6 +57,20 @@ def start(name_or_model, config: Config, given, dataflow: str = "auto", **memory
 def test_training(name):
     """Two steps: the second takes what the first one's update left."""
     steps = start(name, CONFIG, settings("bdwp", 2, 8, batch=3), read_latency=20)
+    steps.run()
+    steps.run()
+
+
+@pytest.mark.parametrize("name", ["mlp", "odd"])
+def test_folded(name):
+    steps = start(name, FOLDING, settings("bdwp", 2, 8, batch=5), "os", read_latency=20)
+    folds = [
+        instruction.immediate >> 19 & 3
+        for program in (steps.step.forward, steps.step.backward)
+        for instruction in map(decode, program.view(np.uint64).tolist())
+        if instruction.op == Op.SET and instruction.register == "sparsity"
+    ]
+    assert any(folds)
     steps.run()
     steps.run()
 

@@ -12,9 +12,9 @@ from sat_hdl.sim.fuzz.programs import SIZE, make
 from sat_hdl.sim.fuzz.work import Nest
 
 
-@pytest.mark.parametrize("block", [0, 1])
+@pytest.mark.parametrize("block", [0, 1, 2])
 def test_random_programs(block):
-    """On two devices. They end as they must, and good ones leave the memory that the emulator leaves."""
+    """On three devices. They end as they must, and good ones leave the memory that the emulator leaves."""
     ended = runner.run_block(2, block, count=40)
     assert ended["good", "done"] == 20 and ended.total() == 40
 

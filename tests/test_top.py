@@ -9,6 +9,7 @@ from amaranth.back import rtlil
 
 from sat_hdl.arith.ecp5 import TARGETS
 from sat_hdl.compiler.cycles import pieces, stationary_cycles
+from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config
 from sat_hdl.formats import BINARY32, OPERAND_FORMATS
 from sat_hdl.layouts import ErrorCode
@@ -35,6 +36,14 @@ CONFIGS = {
     "2x2-m16-j16": Config(rows=2, cols=2, max_m=16, interleave=16),
     "3x2-m16-j13-bf16-ecp5": Config(
         rows=3, cols=2, max_m=16, interleave=13, operand_format="bf16", target="ecp5"
+    ),
+    "2x2-fold2": Config(rows=2, cols=2, fold=2),
+    "3x2-m4-j13-fold8-os": Config(
+        rows=3, cols=2, max_m=4, interleave=13, fold=8, west_lanes=2, weight_stationary=False
+    ),
+    "1x1-m16-fold4": Config(rows=1, cols=1, max_m=16, fold=4),  # E = 2
+    "2x1-m2-j16-fold4-bf16-ecp5": Config(
+        rows=2, cols=1, max_m=2, interleave=16, fold=4, operand_format="bf16", target="ecp5"
     ),
 }
 
@@ -130,6 +139,34 @@ def test_negative_zero_survives_padding(design, seed):
         jobs.append(job)
         assert (job.expected() == 0x80000000).all()
     check(sim, config, jobs)
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_folded(design, stall, seed):
+    """Every sparsity and every fold that it can have, with few and many rows of A, tiles of fewer bands and rows,
+    wide and narrow ones, whole and short last groups; and others in between."""
+    config, sim = design
+    if config.fold == 1:
+        pytest.skip("This configuration can't fold.")
+    rng = np.random.default_rng(seed)
+    jobs = []
+    for sparsity in sparsities(config):
+        for slots in range(1, 12):
+            n = int(rng.integers((slots - 1) * config.cols + 1, slots * config.cols + 1))
+            for fold in Product.folds(config, n, sparsity and sparsity[1])[1:]:
+                group = sparsity[1] if sparsity else config.max_m
+                k = int(rng.choice([1, group - 1, group, group + 1, 2 * group, 3 * group + 1, 13]))
+                tile = fold * config.rows
+                m = int(rng.choice([1, config.rows + 1, tile, tile + 1, rng.integers(1, 4 * tile)]))
+                acc = rng.random() < 0.5
+                jobs.append(make_job(config, m, k, n, sparsity, acc=acc, fold=fold, rng=rng))
+    rng.shuffle(jobs)
+    jobs = jobs[:80]
+    for at in range(0, len(jobs), 8):
+        sparsity = sparsities(config)[rng.integers(len(sparsities(config)))]
+        shape = (int(rng.integers(1, most)) for most in (3 * config.rows, 20, 20 * config.cols))
+        jobs.insert(at, make_job(config, *shape, sparsity, acc=rng.random() < 0.5, rng=rng))
+    check(sim, config, jobs, STALLS[stall].with_seed(seed))
 
 
 def forms(config: Config) -> list[tuple[int, int, int]]:

@@ -56,7 +56,15 @@ def chosen_port(config: Config, gbps: float | None, mhz: float, latency: int) ->
 
 
 def chosen_dataflows(config: Config, names: str) -> tuple[Dataflow, ...]:
-    return device_dataflows(config) if names == "auto" else find_dataflows(names)
+    if names == "auto":
+        return device_dataflows(config)
+    found = find_dataflows(names)
+    folds = config.fold > 1 or all(each.name != "os-fold" for each in found)
+    require(
+        folds,
+        "This configuration does not fold products; set `fold` to 2 or more in it, or leave out os-fold.",
+    )
+    return found
 
 
 def chosen_moments(moment: Moment) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config
 from sat_hdl.memory.read_pipe import ReadPipe
 
-__all__ = ["AT_ONCE", "ArrayRun", "Supply", "conversions", "latencies", "run_product"]
+__all__ = ["AT_ONCE", "ArrayRun", "Supply", "conversions", "cuts", "latencies", "run_product"]
 
 
 @dataclass(frozen=True)
@@ -58,34 +58,56 @@ def conversions(config: Config) -> tuple[int, int]:
 
 @dataclass
 class _Tile:
-    """``rows`` and ``slots`` that have results, ``span``: slots of a turn. ``there``: when users may begin."""
+    """``rows`` and ``slots`` that have results, ``span``: slots of a turn. ``there``: when users may begin.
+    ``bands`` of ``most`` rows take turns, slot by slot; the last one has ``rows``."""
 
     rows: int
     slots: int
     span: int
     wide: bool
     there: int
+    bands: int
+    most: int
     end: int = 0  # of its last weight
+
+    def height(self, slot: int) -> int:
+        """Rows of a slot."""
+        return self.rows if slot % self.bands == self.bands - 1 else self.most
+
+    @property
+    def words(self) -> int:
+        """Of results."""
+        return self.slots // self.bands * ((self.bands - 1) * self.most + self.rows)
 
 
 def _tiles(product: Product) -> list[_Tile]:
     config = product.config
     tiles: list[_Tile] = []
     for band in product.bands():
-        slots = -(-(band.stop - band.start) // config.cols)
+        across = -(-(band.stop - band.start) // config.cols)
         for i, rows in enumerate(product.row_tiles()):
-            # The walk takes a cycle a tile, and one a slot to measure a band.
-            there = tiles[-1].there + 1 + (slots if i == 0 else 0) if tiles else 0
+            height = rows.stop - rows.start
+            bands = -(-height // config.rows)
+            slots = across * bands
+            # The walk takes a cycle a tile, one a slot to measure a band, and folded one for each band of rows.
+            there = tiles[-1].there + 1 + (across if i == 0 else 0) + cuts(product, bands) if tiles else 0
             tiles.append(
                 _Tile(
-                    rows.stop - rows.start,
+                    height - (bands - 1) * config.rows,
                     slots,
                     max(slots, config.least_span),
-                    slots > config.interleave,
+                    slots > config.interleave or (bool(tiles) and product.fold > 1 and tiles[-1].wide),
                     there,
+                    bands,
+                    config.rows,
                 )
             )
     return tiles
+
+
+def cuts(product: Product, bands: int) -> int:
+    """Cycles that the walk takes to cut a tile into ``bands`` bands of rows."""
+    return bands if product.fold > 1 else 0
 
 
 class _Operands:
@@ -117,11 +139,11 @@ class _Operands:
             self._filled += supply.gap
         start = max(granted, tile.there, self._released[1] + 1, self._north)
         full = self._keep[0] * tile.span
-        steady = max(full, self._beats[0])
+        steady = max(full, self._beats[0] * tile.bands)
         number = 0
         while number < groups:
             last = number == groups - 1
-            self._filled = max(self._filled, self._released[0]) + self._beats[last]
+            self._filled = max(self._filled, self._released[0]) + self._beats[last] * tile.bands
             begin = max(start, self._filled + 1)
             end = begin + self._keep[last] * tile.span - 1
             self._released = [self._released[1], end]
@@ -135,8 +157,8 @@ class _Operands:
                 start += skipped
                 number = groups - 1
         if supply.gap:
-            beats = self._kept * tile.slots
-            if tile.slots == tile.span:
+            beats = self._kept * tile.slots // tile.bands
+            if tile.slots == tile.span and tile.bands == 1:
                 late = self._north + beats - 1 - self._released[1]
                 if late > 0:
                     self._released[1] += late
@@ -172,13 +194,12 @@ def run_product(product: Product, accumulate: bool, supply: Supply = AT_ONCE) ->
             if loads:
                 initial += supply.gap
                 assert tile is not None
-                reads.append((now - tile.rows * tile.slots, now))
+                reads.append((now - tile.words, now))
                 if tile is ahead[0]:
-                    first = min(first, now - tile.rows * tile.slots)
+                    first = min(first, now - tile.words)
             if issued is not None and drained is not None:
                 # Results queue behind one another; the walk over their places takes a cycle between tiles.
-                count = drained.rows * drained.slots
-                popped = max(issued + drain_latency, popped + count + supply.gap)
+                popped = max(issued + drain_latency, popped + drained.words + supply.gap)
         else:
             now += 1
         if tile is not None:
@@ -194,20 +215,18 @@ def _pass(
     """A pass over a bank of sums from cycle ``now`` on, which loads those of ``tile`` and drains those of
     ``drained``. → the cycle after it, when the next initial accumulator is there, and the cycle of its last
     result."""
-    rows = slots = 0
-    for part in (tile, drained):
-        if part is not None:
-            rows, slots = max(rows, part.rows), max(slots, part.slots)
+    parts = [part for part in (tile, drained) if part is not None]
+    slots = max((part.slots for part in parts), default=0)
     issued = None
     for slot in range(slots):
         if drained is not None and slot < drained.slots:
             now = max(now, drained.end - (drained.span - 1) + slot + result_latency)
         if tile is not None and slot < tile.slots:
             now = max(now, initial)
-            initial = max(initial, now) + tile.rows
+            initial = max(initial, now) + tile.height(slot)
         if drained is not None and slot < drained.slots:
-            issued = now + drained.rows - 1
-        now += rows
+            issued = now + drained.height(slot) - 1
+        now += max(part.height(slot) for part in parts)
     return now, initial, issued
 
 

@@ -142,7 +142,11 @@ def candidates(config: Config, gemm: Gemm, dataflow: Dataflow) -> Iterator[Block
             fitting = -(-turned.m // rows)
             for m in dict.fromkeys(-(-turned.m // (fitting * more)) for more in (1, 2, 4)):
                 tiles = -(-m // config.rows) * config.rows
-                for size in dict.fromkeys((min(rows, m), min(rows, turned.m, tiles))):
+                sizes = [min(rows, m), min(rows, turned.m, tiles)]
+                if (tile := dataflow.tile(config, n, turned.group)) > config.rows:
+                    whole = -(-m // tile) * tile
+                    sizes.append(min(turned.m, whole if whole <= rows else rows // tile * tile or rows))
+                for size in dict.fromkeys(sizes):
                     for rows_outer in (False, True):
                         yield Blocks(size, k, n, rows_outer)
 

@@ -18,7 +18,7 @@ from sat_hdl.compiler.cycle_model import Memory, predict
 from sat_hdl.compiler.cycle_model.streams import BURST, FIRST_BURST
 from sat_hdl.compiler.cycle_model.units import compute_run, gathered, scatter_costs
 from sat_hdl.compiler.jobs import Correlation, Job
-from sat_hdl.compiler.products import Products, stationary_form, west_action
+from sat_hdl.compiler.products import Products, folded_form, stationary_form, west_action
 from sat_hdl.compiler.program import Program
 from sat_hdl.compiler.tiling import Box, Plan, candidates
 from sat_hdl.config import Config
@@ -166,9 +166,9 @@ class _Least:
 
         def array(rows: Box, wide: Bands) -> float:
             """Of a block of results."""
-            total = sum(count * self._array(rows, deep, wide, held, True) for deep, count in k)
-            first = self._array(rows, plan.k[0], wide, held, True)
-            return total - first + self._array(rows, plan.k[0], wide, held, self._shape.bias)
+            total = sum(count * self._array(rows, deep, wide, plan, True) for deep, count in k)
+            first = self._array(rows, plan.k[0], wide, plan, True)
+            return total - first + self._array(rows, plan.k[0], wide, plan, self._shape.bias)
 
         blocks = [(rows, wide, many * times) for rows, many in m for wide, times in n]
         compute = sum(count * array(rows, wide) for rows, wide, count in blocks)
@@ -182,20 +182,21 @@ class _Least:
             north *= high
         before = self._west(plan.m[0], plan.k[0], held) + self._north(plan.k[0], plan.n[0])
         after = self._store(plan.m[-1], plan.n[-1])
-        end = self._array(plan.m[-1], plan.k[-1], plan.n[-1], held, False)
+        end = self._array(plan.m[-1], plan.k[-1], plan.n[-1], plan, False)
         return max(
             before + compute + after,
             west + north + end + after,
             before + array(plan.m[0], plan.n[0]) + store,
         )
 
-    def _array(self, m: Box, k: Box, bands: Bands, held: bool, more: bool) -> float:
+    def _array(self, m: Box, k: Box, bands: Bands, plan: Plan, more: bool) -> float:
         """Of a block on the array; ``more``: it goes on with sums."""
-        config, shape, n = self._config, self._shape, _columns(bands)
+        config, held, n = self._config, plan.stationary, _columns(bands)
 
         def find() -> float:
             if not held:
-                return compute_run(config, more, m.size, k.size, len(n), shape.keep | shape.group << 8).cycles
+                form = folded_form(config, self._shape, plan.fold)
+                return compute_run(config, more, m.size, k.size, len(n), form).cycles
             full, rest = divmod(k.size, config.rows)
             form = stationary_form(config, len(n))
             runs = [
@@ -208,7 +209,7 @@ class _Least:
                 for count, deep, goes_on in runs if count > 0
             )  # fmt: skip
 
-        return self._once(("array", m.size, k.size, len(n), held, more), find)
+        return self._once(("array", m.size, k.size, len(n), held, plan.fold, more), find)
 
     def _west(self, m: Box, k: Box, held: bool) -> float:
         def find() -> float:

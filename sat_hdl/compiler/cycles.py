@@ -1,10 +1,12 @@
 """What a product costs on an array whose streams never stall: a closed form, for choosing before running."""
 
+from dataclasses import replace
+
 from sat_hdl.compiler.array_cycles import latencies
 from sat_hdl.compiler.product import Product
 from sat_hdl.compiler.stationary import Piece, StationaryJob, cuts
 
-__all__ = ["best_dataflow", "expected_cycles", "pieces", "product_cycles", "stationary_cycles"]
+__all__ = ["best_dataflow", "expected_cycles", "fastest", "pieces", "product_cycles", "stationary_cycles"]
 
 
 def product_cycles(product: Product, *, accumulate: bool = False) -> int:
@@ -12,9 +14,10 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
 
     A tile takes kept · span cycles, where span is its slots, at least the adder's loop. Its results leave,
     one a row and slot, while others compute; two banks of accumulators take turns, so with short chains the
-    exchange sets the pace. A tile of more than J slots takes both banks and overlaps with no other. Exact where tiles
-    of up to J slots compute for longer than their exchange takes; an estimate elsewhere (within 15 %, and a few
-    cycles): :func:`~sat_hdl.compiler.array_cycles.run_product` is exact always, but takes its time.
+    exchange sets the pace; folded, with few slots, the west edge may. A tile of more than J slots takes both banks
+    and overlaps with no other. Exact where tiles of up to J slots compute for longer than their exchange takes; an
+    estimate elsewhere (within 15 %, and a few cycles):
+    :func:`~sat_hdl.compiler.array_cycles.run_product` is exact always, but takes its time.
 
     Arguments
     ---------
@@ -22,19 +25,24 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
     """
     config = product.config
     latency, drain = latencies(config)
-    full, rest = divmod(product.m, config.rows)
+    full, rest = divmod(product.m, product.height)
+    step, group = config.west_elements, product.job["group"]
     total = exchange = span = 0
     for band in product.bands():
-        slots = -(-(band.stop - band.start) // config.cols)
-        span = max(slots, config.least_span)
-        compute = product.kept * span
-        for tiles, rows in ((full, config.rows), (1 if rest else 0, rest)):
+        across = -(-(band.stop - band.start) // config.cols)
+        for tiles, rows in ((full, product.height), (1 if rest else 0, rest)):
             if tiles == 0:
                 continue
-            exchange = slots * rows
+            bands = -(-rows // config.rows)
+            slots = across * bands
+            span = max(slots, config.least_span)
+            # The edge brings a group of each band while an element takes the kept weights of each slot.
+            edge = bands * (product.k // group * -(-group // step) + -(-(product.k % group) // step))
+            compute = max(product.kept * span, edge)
+            exchange = across * rows
             if total == 0:
                 # The first group of activations, and the first accumulators.
-                beats = -(-min(product.k, product.job["group"]) // config.west_elements)
+                beats = bands * -(-min(product.k, group) // step)
                 total += max(beats - 1, exchange - 1 if accumulate else 0)
             # A bank's tile computes, waits for its first sums and is exchanged, then the next; two banks do so.
             alone = compute - span + latency + exchange + 3
@@ -44,6 +52,13 @@ def product_cycles(product: Product, *, accumulate: bool = False) -> int:
                 total += tiles * max(compute, exchange, alone // 2)
     # The last exchange follows the last sums slot by slot; its results pass the rows, then wait for all columns.
     return total - (span - 1) + exchange + latency + drain
+
+
+def fastest(product: Product, *, accumulate: bool = False) -> Product:
+    """``product`` folded so that it takes the fewest cycles."""
+    folds = Product.folds(product.config, product.n, product.group)
+    ways = [replace(product, fold=fold) for fold in folds]
+    return min(ways, key=lambda way: product_cycles(way, accumulate=accumulate))
 
 
 def stationary_cycles(job: StationaryJob) -> int:
@@ -82,7 +97,7 @@ def expected_cycles(product: Product, dataflow: str, *, accumulate: bool = False
     if dataflow == "auto":
         dataflow = best_dataflow(product, accumulate=accumulate)
     if dataflow == "os":
-        return product_cycles(product, accumulate=accumulate)
+        return product_cycles(fastest(product, accumulate=accumulate), accumulate=accumulate)
     return _sum(pieces(product))
 
 
@@ -90,4 +105,4 @@ def best_dataflow(product: Product, *, accumulate: bool = False) -> str:
     """ "os" or "ws": the dataflow that takes fewer cycles."""
     if not product.config.weight_stationary:
         return "os"
-    return "ws" if _sum(pieces(product)) < product_cycles(product, accumulate=accumulate) else "os"
+    return "ws" if _sum(pieces(product)) < expected_cycles(product, "os", accumulate=accumulate) else "os"

@@ -6,7 +6,7 @@ A product is one of A, m × k, by B, k × n. Buffers hold two of everything; a b
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sat_hdl.compiler.cycles import product_cycles, stationary_cycles
+from sat_hdl.compiler.cycles import fastest, product_cycles, stationary_cycles
 from sat_hdl.compiler.networks.table import Gemm
 from sat_hdl.compiler.product import Product, kept_length
 from sat_hdl.compiler.stationary import StationaryJob
@@ -31,8 +31,7 @@ class Dataflow:
     name: "os", output-stationary: a tile of results stays in the array. "os-t": the same of the transposed product,
         Yᵀ = Bᵀ · Aᵀ, which a sparse B does not allow, as only B's side selects. "ws", weight-stationary:
         B stays, a row of the array having one element of k, as the device runs it: dense products alone. "os-fold":
-        as "os" on elements that hold the groups of up to 8 rows of A, so that few columns fill their slots:
-        hardware that is not there, to see what it would bring.
+        as "os", of few columns, with several rows of A in an element, as many as serve best.
     title: for people.
     """
 
@@ -51,6 +50,8 @@ class Dataflow:
 
     def widest(self, config: Config, n: int) -> int:
         """The most columns of a block."""
+        if self.name == "os-fold":
+            return min(n, (config.interleave + config.least_span - 1) // 2 * config.cols)
         return min(n, 8 * config.cols) if self.name == "ws" else n
 
     def most_rows(self, config: Config, k: int, kept: int, n: int) -> int:
@@ -62,6 +63,10 @@ class Dataflow:
         if self.name == "ws":
             return min(west // _up(k, config.rows) * config.ingest, results // slots)
         return min(west // _up(k, config.ingest) * config.rows, results // slots)
+
+    def tile(self, config: Config, n: int, group: int | None) -> int:
+        """Rows of A of a tile of ``n`` columns, at most."""
+        return config.rows * (max(Product.folds(config, n, group)) if self.name == "os-fold" else 1)
 
     def cycles(
         self, config: Config, m: int, k: int, n: int, pattern: tuple[int, int] | None, more: bool
@@ -81,24 +86,11 @@ def _cycles(
             for count, length in ((full, config.rows), (1, rest))
             if count and length
         )
-    if name == "os-fold":
-        return min(_folded(config, fold, m, k, n, pattern, more) for fold in (1, 2, 4, 8))
-    return _folded(config, 1, m, k, n, pattern, more)
-
-
-def _folded(
-    config: Config, fold: int, m: int, k: int, n: int, pattern: tuple[int, int] | None, more: bool
-) -> int:
-    """Output-stationary, with ``fold`` rows of A in an element, whose columns are further slots."""
     keep, group = pattern or (None, None)
-    slots = _up(n, config.cols)
-    columns = fold * slots * config.cols if fold > 1 else n
-    product = Product(config=config, m=_up(m, fold), k=k, n=columns, keep=keep, group=group)
-    cycles = product_cycles(product, accumulate=more) + JOB_CYCLES
-    # A row's edge brings the groups of all of them while an element takes N weights of each slot.
-    turn = max(config.least_span, fold * slots) * product.job["keep"]
-    edge = _up(fold * product.job["group"], config.west_elements)
-    return max(cycles, cycles * edge // turn) if fold > 1 else cycles
+    product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group)
+    if name == "os-fold":
+        product = fastest(product, accumulate=more)
+    return product_cycles(product, accumulate=more) + JOB_CYCLES
 
 
 def _stationary(config: Config, m: int, rows: int, n: int) -> StationaryJob:
@@ -114,7 +106,7 @@ DATAFLOWS = {
         Dataflow("os", "output-stationary"),
         Dataflow("os-t", "output-stationary, transposed"),
         Dataflow("ws", "weight-stationary"),
-        Dataflow("os-fold", "output-stationary, several rows of A an element (no such hardware yet)"),
+        Dataflow("os-fold", "output-stationary, several rows of A an element"),
     )
 }
 
@@ -125,6 +117,8 @@ def device_dataflows(config: Config) -> tuple[Dataflow, ...]:
     names = ["os", "os-t"]
     if config.weight_stationary:
         names.append("ws")
+    if config.fold > 1:
+        names.append("os-fold")
     return tuple(DATAFLOWS[name] for name in names)
 
 

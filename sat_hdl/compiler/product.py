@@ -28,6 +28,11 @@ class Product:
     config: of the array.
     m, k, n: at least 1.
     keep, group: N:M of B along k, or None for a dense B.
+    fold: F, rows of A that an element works on at once: a power of two. Above 1 n is at most (J + 7) / F slots.
+
+    Raises
+    ------
+    ConfigError: if the array can't run it.
     """
 
     config: Config
@@ -36,6 +41,7 @@ class Product:
     n: int
     keep: int | None = None
     group: int | None = None
+    fold: int = 1
 
     def __post_init__(self):
         limit = (1 << self.config.dim_bits) - 1
@@ -45,14 +51,31 @@ class Product:
                 raise ConfigError(f"A product's {name} must be from 1 to {limit}, not {value}.")
         if self.keep is not None and self.group is not None:
             self.config.check_sparsity(self.keep, self.group)
+        if self.fold != 1:
+            folds = self.folds(self.config, self.n, self.group)
+            if self.fold not in folds:
+                raise ConfigError(
+                    f"A product of {self.n} columns can't be folded {self.fold} times here; it can be "
+                    f"{', '.join(map(str, folds))} times."
+                )
+
+    @staticmethod
+    def folds(config: Config, n: int, group: int | None) -> list[int]:
+        """The ``fold`` that a product of ``n`` columns and ``group`` can have. A dense one has groups as long as
+        there is room for."""
+        slots, room = -(-n // config.cols), config.interleave + config.least_span - 1
+        most = config.most_fold(group or min(config.group_lengths()))
+        return [1, *(fold for fold in (2, 4, 8) if fold <= most and fold * slots <= room)]
 
     # --- shape on the array ---------------------------------------------------------------------------
 
     @property
     def job(self) -> dict[str, int]:
         """Fields of ``job_layout`` but ``accumulate``. Dense is N = M, with the largest M."""
-        keep, group = self.keep or self.config.max_m, self.group or self.config.max_m
-        return {"m": self.m, "k": self.k, "n": self.n, "keep": keep, "group": group}
+        longest = min(self.config.max_m, self.config.group_depth // self.fold)
+        keep, group = self.keep or longest, self.group or longest
+        fold = {"fold": self.fold.bit_length() - 1} if self.fold > 1 else {}
+        return {"m": self.m, "k": self.k, "n": self.n, "keep": keep, "group": group} | fold
 
     @property
     def kept(self) -> int:
@@ -76,20 +99,41 @@ class Product:
             yield slice(start, stop)
             start = stop
 
+    @property
+    def height(self) -> int:
+        """Rows of a tile that is not the last."""
+        return self.config.rows * self.fold
+
     def row_tiles(self) -> Iterator[slice]:
-        for start in range(0, self.m, self.config.rows):
-            yield slice(start, min(start + self.config.rows, self.m))
+        for start in range(0, self.m, self.height):
+            yield slice(start, min(start + self.height, self.m))
 
     # --- beats ----------------------------------------------------------------------------------------
 
     def west(self, a: np.ndarray) -> np.ndarray:
         """A, bits (m, k) → (beats, R·E)."""
         rows, step = self.config.rows, self.config.west_elements
+        if self.fold > 1:
+            return np.concatenate([self._folded(a[tile]) for tile in self.row_tiles()])
         padded = np.zeros((_up(self.m, rows), _up(self.k, step)), a.dtype)
         padded[: self.m, : self.k] = a
         tiles = padded.reshape(-1, rows, padded.shape[1] // step, step).swapaxes(1, 2)
         once = tiles.reshape(-1, rows * step)
         return np.tile(once, (sum(1 for _ in self.bands()), 1))
+
+    def _folded(self, a: np.ndarray) -> np.ndarray:
+        """A tile's rows: for group of k, for band of R rows, for k of the group."""
+        rows, step, group = self.config.rows, self.config.west_elements, self.job["group"]
+        bands = -(-len(a) // rows)
+        parts = []
+        for start, length in ((0, self.k // group * group), (self.k // group * group, self.k % group)):
+            groups = max(1, length // group)
+            size = _up(length // groups, step)
+            padded = np.zeros((bands * rows, groups * size), a.dtype)
+            padded[: len(a), :length] = a[:, start : start + length]
+            lanes = padded.reshape(bands, rows, groups, size // step, step).transpose(2, 0, 3, 1, 4)
+            parts.append(lanes.reshape(-1, rows * step))
+        return np.concatenate(parts)
 
     def north(self, b: np.ndarray) -> np.ndarray:
         """Kept weights, any integers (kept, n) → (beats, C)."""

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from sat_hdl.compiler.formats import up
 from sat_hdl.compiler.jobs import Job, Place
 from sat_hdl.compiler.program import OVERFLOW, Operation, Program, descriptor_registers
-from sat_hdl.compiler.tiling import Box, Plan
+from sat_hdl.compiler.tiling import Box, Plan, Shape
 from sat_hdl.config import Config
 from sat_hdl.memory.descriptor import Descriptor
 
-__all__ = ["Products", "stationary_form", "west_action"]
+__all__ = ["Products", "folded_form", "stationary_form", "west_action"]
 
 
 def west_action(job: Job, stationary: bool) -> str:
@@ -23,6 +23,15 @@ def stationary_form(config: Config, columns: int) -> int:
     """The register "sparsity" of a product of so many columns whose weights the array holds."""
     slots = (-(-columns // config.cols) - 1).bit_length()  # logarithm of the slots that a run takes
     return 1 | 1 << 8 | 1 << 16 | slots << 17
+
+
+def folded_form(config: Config, shape: Shape, fold: int) -> int:
+    """Likewise of a product whose sums stay in place, with ``fold`` rows of A in an element."""
+    keep, group = shape.keep, shape.group
+    if keep == group:
+        # Groups of a dense one are as long as there is room for.
+        keep = group = min(group, config.group_depth // fold)
+    return keep | group << 8 | (fold.bit_length() - 1) << 19
 
 
 class Products:
@@ -70,8 +79,11 @@ class Products:
                 if job.bias is not None and number == 0 and held["bias"] != n:
                     held["bias"], half["bias"] = n, self._next("bias")
                     self._load_bias(job.bias, n, half["bias"], half["bias"] * biases)
-                compute = self._compute_held if cut.stationary else self._compute
-                compute(job, m, k, n, number == 0, half, result, word, half["bias"] * biases)
+                where = half, result, word, half["bias"] * biases
+                if cut.stationary:
+                    self._compute_held(job, m, k, n, number == 0, *where)
+                else:
+                    self._compute(job, m, k, n, number == 0, *where, cut.fold)
             at = word
             for band in bands:
                 for action, descriptor, rows, first, columns in job.stores(config, m, band, at):
@@ -110,12 +122,21 @@ class Products:
         self._load("results", place, descriptor, ("bias", half), take=take, inner=1, to=to, pitch=0)
 
     def _compute(
-        self, job: Job, m: Box, k: Box, n: range, first: bool, half, result: int, word: int, bias: int
+        self,
+        job: Job,
+        m: Box,
+        k: Box,
+        n: range,
+        first: bool,
+        half,
+        result: int,
+        word: int,
+        bias: int,
+        fold: int,
     ):
         config = self._config
-        shape = job.shape()
         registers = {
-            "m": m.size, "k": k.size, "n": len(n), "sparsity": shape.keep | shape.group << 8,
+            "m": m.size, "k": k.size, "n": len(n), "sparsity": folded_form(config, job.shape(), fold),
             "west": half["west"] * (config.west_depth // 2), "west_pitch": -(-k.size // config.ingest),
             "north": half["north"] * (config.north_depth // 2), "north_pitch": job.kept(k), "result": word,
         }  # fmt: skip

@@ -90,6 +90,7 @@ class Shape:
 class Plan:
     """Blocks: of rows, of columns (bands of each), of k; whether the rows are the outer loop; and whether the array
     holds the weights: then of one band of up to 8 slots at a time, and of R elements of k, one row of the array each.
+    ``fold``: rows of A that an element works on at once, else.
     """
 
     m: tuple[Box, ...]
@@ -97,6 +98,7 @@ class Plan:
     k: tuple[Box, ...]
     rows_outer: bool
     stationary: bool = False
+    fold: int = 1
 
     @property
     def jobs(self) -> int:
@@ -159,13 +161,22 @@ def candidates(
                 kept = max(kept_length(box.size, shape.keep, shape.group) for box in k)
                 if -(-columns // config.panel) * kept > config.north_depth // 2 or most == 0:
                     continue
-                rows = list(_row_boxes(config, shape, most, every))
-                for m in rows:
-                    for rows_outer in (False, True) if len(m) > 1 and len(n) > 1 else (False,):
-                        yield Plan(m, n, k, rows_outer, stationary)
-                tried += bool(rows)
+                rows = 0
+                for fold in [1] if stationary else _folds(config, shape, columns):
+                    for m in _row_boxes(shape, most, config.rows * fold, every):
+                        rows += 1
+                        for rows_outer in (False, True) if len(m) > 1 and len(n) > 1 else (False,):
+                            yield Plan(m, n, k, rows_outer, stationary, fold)
+                tried += rows > 0
                 if tried == _DEPTHS and not every:
                     break
+
+
+def _folds(config: Config, shape: Shape, columns: int) -> list[int]:
+    """Folds of a block of so many columns; not of rows that there are not."""
+    folds = Product.folds(config, columns, None if shape.keep == shape.group else shape.group)
+    rows = prod(shape.m)
+    return [fold for fold in folds if fold == 1 or fold // 2 * config.rows < rows]
 
 
 #: Lengths of k that are tried with some columns, from the longest that fits on.
@@ -227,14 +238,14 @@ def _bands(config: Config, columns: range) -> tuple[range, ...]:
     return tuple(range(columns.start + band.start, columns.start + band.stop) for band in found)
 
 
-def _row_boxes(config: Config, shape: Shape, most: int, every: bool) -> Iterator[tuple[Box, ...]]:
-    """Cuts of the rows into boxes of at most ``most``, equal ones and ones of whole tiles."""
+def _row_boxes(shape: Shape, most: int, height: int, every: bool) -> Iterator[tuple[Box, ...]]:
+    """Cuts of the rows into boxes of at most ``most``, equal ones and ones of whole tiles, ``height`` rows each."""
     most = min(most, prod(shape.m))
     sizes = range(most, 0, -1)
     if not every:
-        sizes = [most, *(max(1, most // (parts * config.rows)) * config.rows for parts in (1, 2, 3, 4, 6, 8))]
+        sizes = [most, *(max(1, most // (parts * height)) * height for parts in (1, 2, 3, 4, 6, 8))]
     seen = set()
-    for size, tile in product(sizes, (config.rows, 1)):
+    for size, tile in product(sizes, (height, 1)):
         cut = _m_boxes(shape, size, tile) if size <= most else None
         if cut is not None and tuple(cut) not in seen:
             seen.add(tuple(cut))

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sat_hdl.config import Config
 from sat_hdl.control.tiles import tile_layout
 from sat_hdl.layouts import north_layout
-from sat_hdl.stce.tokens import north_control
+from sat_hdl.stce.tokens import north_control, placed_layout
 
 __all__ = ["Sequencer"]
 
@@ -17,6 +17,9 @@ class Sequencer(wiring.Component):
 
     So one beat of C weights a cycle: for tile, for group, for kept weight 0 to N - 1, for slot. Slots with no
     columns in the tile are not fed; they pass as bubbles.
+
+    In a folded product a slot of columns is one slot for each band of rows of A, one after the other, and takes the
+    same weights for all of them, each time from where the band's group is.
 
     Weight-stationary, a tile is a turn: one group of k, for kept weight, for slot. A slot may be used as soon as the
     exchange has passed the sums of the turn before the last one (``passed``). The weights of a row come in a turn in
@@ -33,7 +36,7 @@ class Sequencer(wiring.Component):
     weights: In(stream of north_layout). In a dense product the index is made here.
     grant: In(1). The accumulators of one more tile may be used. passed: In(1). Those of one more slot of a turn.
     filled: In(1). A group of activations is in place. release: Out(1). It is used for the last time.
-    control: Out(north_control), north: Out(north_layout): to the array.
+    control: Out(north_control), north: Out(placed_layout): to the array.
     final: Out(1). With the last weight of a slot that has results, or of any slot of a turn.
     busy: Out(1). A weight is used for a result; weight-stationary, by the row at the top.
     starved: Out(1). Weights or activations are missing. blocked: Out(1). No accumulators are free.
@@ -57,7 +60,7 @@ class Sequencer(wiring.Component):
                 "filled": In(1),
                 "release": Out(1),
                 "control": Out(north_control(config)),
-                "north": Out(north_layout(config)),
+                "north": Out(placed_layout(config)),
                 "final": Out(1),
                 "busy": Out(1),
                 "starved": Out(1),
@@ -113,8 +116,10 @@ class Sequencer(wiring.Component):
         step, last_slot, last_turn = Signal(), slot == tile.span, kept + 1 == turns
         end_of_group = Signal()
         end_of_tile = Signal()
+        # Of a folded tile: where the band's group begins, and whether the next slot has other weights.
+        start, changes = self._bands(m, tile, step, group, last_slot)
         m.d.comb += [
-            self.weights.ready.eq(ready & fed),
+            self.weights.ready.eq(ready & fed & changes),
             step.eq(ready & (self.weights.valid | ~fed)),
             end_of_group.eq(step & last_slot & last_turn),
             end_of_tile.eq(end_of_group & last_group),
@@ -134,7 +139,7 @@ class Sequencer(wiring.Component):
             pair = self.weights.payload[c]
             m.d.comb += [
                 self.north[c].value.eq(pair.value),
-                self.north[c].index.eq(Mux(dense, kept, pair.index)),
+                self.north[c].index.eq(Mux(dense, kept, pair.index) | start),
             ]
         if config.weight_stationary:
             self._stationary(m, stationary, step, slot, kept, granted, computes, uses, fed)
@@ -156,6 +161,21 @@ class Sequencer(wiring.Component):
         with m.If(end_of_tile):
             m.d.sync += parity.eq(~parity)
         return m
+
+    def _bands(self, m: Module, tile, step, group, last_slot):
+        if self._config.fold == 1:
+            return 0, 1
+        band = Signal.like(tile.bands)
+        changes = Signal()
+        m.d.comb += changes.eq(band == tile.bands)
+        with m.If(step):
+            m.d.sync += band.eq(Mux(changes | last_slot, 0, band + 1))
+        start = Signal(self._config.element_bits)
+        with m.Switch(group):
+            for length in self._config.group_lengths():
+                with m.Case(length):
+                    m.d.comb += start.eq(band << (length.bit_length() - 1))
+        return start, changes
 
     def _stationary(self, m: Module, stationary, step, slot, kept, granted, computes, uses, fed):
         """What is different when the array holds the weights."""
@@ -181,7 +201,7 @@ class Sequencer(wiring.Component):
                         last_sample.eq(high.all()),
                         self.control.place.eq(Cat(low, kept)),
                     ]
-        offset = Signal(config.index_bits)
+        offset = Signal(config.element_bits)
         with m.Switch(group):
             for length in (1, *config.group_lengths()):
                 with m.Case(length):

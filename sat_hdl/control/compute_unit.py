@@ -60,12 +60,18 @@ class ComputeUnit(wiring.Component):
         product = self.product.payload
         job = product.job
         dims = [job[name].eq(register(name)) for name in ("m", "k", "n")]
-        # A count that does not fit must not be taken for one that does.
+        # A count that does not fit must not be taken for one that does, nor a fold be left out.
         sparsity = register("sparsity")
         largest = (1 << self._config.count_bits) - 1
+        refused = sparsity[:8] > largest
+        fold = sparsity[19:21]
+        if self._config.fold > 1:
+            m.d.comb += job.fold.eq(fold)
+        else:
+            refused |= fold.any()
         m.d.comb += [
             *dims,
-            job.keep.eq(Mux(sparsity[:8] > largest, 0, sparsity[:8])),
+            job.keep.eq(Mux(refused, 0, sparsity[:8])),
             job.group.eq(Mux(sparsity[8:16] > largest, 0, sparsity[8:16])),
             job.stationary.eq(sparsity[16]),
             job.slots.eq(sparsity[17:19]),

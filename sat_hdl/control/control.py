@@ -19,7 +19,7 @@ from sat_hdl.layouts import (
     result_layout,
     west_layout,
 )
-from sat_hdl.stce.tokens import exchange_control, north_control, west_control
+from sat_hdl.stce.tokens import exchange_control, north_control, placed_layout, west_control
 
 __all__ = ["Control", "job_error"]
 
@@ -35,9 +35,10 @@ class Control(wiring.Component):
     :class:`Sequencer` (weights), :class:`Exchanger` (initial accumulators in, results out). An illegal job
     is reported at once and touches no other stream.
 
-    Order of the beats, with tiles of R rows and C·J columns, bands of columns outermost:
+    Order of the beats, with tiles of R rows (folded, F·R) and C·J columns, bands of columns outermost:
 
-    - ``west``: for band, for row tile, for k in steps of E (a group's last step may be short).
+    - ``west``: for band, for row tile, for k in steps of E (a group's last step may be short). Folded: for row tile,
+      for group of k, for R rows of the tile, for k of the group.
     - ``north``: for band, for row tile, for group of k, for kept weight, for slot of C columns that exist.
     - ``initial`` and results: for band, for row tile, for slot that exists, for row that exists.
 
@@ -76,7 +77,7 @@ class Control(wiring.Component):
                 "west_control": Out(west_control(config)),
                 "west_data": Out(west_layout(config)),
                 "north_control": Out(north_control(config)),
-                "north_data": Out(north_layout(config)),
+                "north_data": Out(placed_layout(config)),
                 "exchange_control": Out(exchange_control(config)),
                 "initial_data": Out(result_layout(config)),
                 "issue": Out(1),
@@ -167,7 +168,7 @@ class Control(wiring.Component):
         for user in (*walks, feeder, sequencer, exchanger):
             own = user.start
             m.d.comb += own.eq(start & ((user not in walks) | (stationary == (user is not walk))))
-            for name in ("m", "n", "k", "keep", "group", "accumulate", "slots"):
+            for name in ("m", "n", "k", "keep", "group", "accumulate", "slots", "fold"):
                 if name in user.signature.members:
                     m.d.comb += getattr(user, name).eq(job[name])
         m.d.comb += [sequencer.stationary.eq(stationary), exchanger.stationary.eq(stationary)]
@@ -230,6 +231,13 @@ def job_error(m: Module, config: Config, job) -> Signal:
             (job.slots == s) & ((job.n > config.cols << s) | (job.keep > config.held >> s)) for s in range(4)
         ).any()
         dataflow = job.stationary & (too_long | too_much)
+    if config.fold > 1:
+        slots = config.interleave + config.least_span - 1  # that a tile can have
+        too_much = [(job.fold != 0) & job.stationary]
+        for f in range(1, 4):
+            groups = Cat((job.group == g) & (config.most_fold(g) >> f == 0) for g in lengths).any()
+            too_much.append((job.fold == f) & ((job.n > (slots >> f) * config.cols) | groups))
+        dataflow |= Cat(too_much).any()
     error = Signal(ErrorCode)
     with m.If(empty):
         m.d.comb += error.eq(ErrorCode.EMPTY_SHAPE)

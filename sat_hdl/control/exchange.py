@@ -21,6 +21,9 @@ class Exchanger(wiring.Component):
     passes follow the last tile, and two come before a wide one. Without accumulators to load and
     without results a pass takes a cycle.
 
+    A slot of a folded tile belongs to a band of R rows of A, the last of which may have fewer: a pass has a place for
+    each row of the band then.
+
     Weight-stationary, a tile is a turn and has a place for each slot, where every element takes the sum of the one
     above. The elements at the top take initial accumulators, or +0; what the last ones give are results in
     some of the turns.
@@ -97,9 +100,16 @@ class Exchanger(wiring.Component):
             Signal(),
             Signal(),
         )  # the place takes a word, brings one, needs a sum
+        step = Signal()
+        last_row, last_slot = Signal(), Signal()
+        # Rows of the slot, less one: of the tile that comes and of the one that goes.
+        rows_in, rows_out = (
+            self._rows(m, part, step & last_row, last_slot, name)
+            for part, name in ((tile, "in"), (drained.tile, "out"))
+        )
         m.d.comb += [
-            loading.eq(loads & (slot <= tile.rounds) & (row <= tile.rows)),
-            draining.eq(drains & (slot <= drained.tile.rounds) & (row <= drained.tile.rows)),
+            loading.eq(loads & (slot <= tile.rounds) & (row <= rows_in)),
+            draining.eq(drains & (slot <= drained.tile.rounds) & (row <= rows_out)),
             waiting.eq(draining & (row == 0)),
             self.control.load.eq(loading),
             self.words.eq(self.initial.payload),
@@ -117,20 +127,20 @@ class Exchanger(wiring.Component):
                 with m.If(~loading):
                     m.d.comb += self.words.eq(0)
         ready = active & (~draining | self.room) & (~waiting | (finals != 0))
-        step = Signal()
 
         rows = Signal.like(row)
         rounds = Signal.like(slot)
         m.d.comb += [
-            rows.eq(Mux(loads & ~(drains & (drained.tile.rows > tile.rows)), tile.rows, drained.tile.rows)),
+            rows.eq(Mux(loads & ~(drains & (rows_out > rows_in)), rows_in, rows_out)),
             rounds.eq(
                 Mux(loads & ~(drains & (drained.tile.rounds > tile.rounds)), tile.rounds, drained.tile.rounds)
             ),
         ]
         idle = active & ~loads & ~drains
-        last_row, last_slot = row == rows, slot == rounds
         end = Signal()
         m.d.comb += [
+            last_row.eq(row == rows),
+            last_slot.eq(slot == rounds),
             self.initial.ready.eq(ready & loading),
             step.eq(ready & ~idle & (~loading | self.initial.valid)),
             end.eq((step & last_row & last_slot) | idle),
@@ -164,3 +174,14 @@ class Exchanger(wiring.Component):
         with m.If(self.start):
             m.d.sync += [walking.eq(1), accumulate.eq(self.accumulate), stationary.eq(self.stationary)]
         return m
+
+    def _rows(self, m: Module, tile, ends, last_slot, name: str):
+        """Rows, less one, that the slot in hand of ``tile`` has; ``ends``: it ends."""
+        config = self._config
+        if config.fold == 1:
+            return tile.rows
+        band = Signal.like(tile.bands, name=f"band_{name}")
+        last = band == tile.bands
+        with m.If(ends):
+            m.d.sync += band.eq(Mux(last | last_slot, 0, band + 1))
+        return Mux(last, tile.rows, config.rows - 1)

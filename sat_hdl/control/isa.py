@@ -141,7 +141,8 @@ UNITS: dict[str, Unit] = {
             Register("n", "columns"),
             Register(
                 "sparsity",
-                "N (7:0), M (15:8); N = M is dense; 16: weight-stationary, with 2**(18:17) slots of columns",
+                "N (7:0), M (15:8); N = M is dense; 16: weight-stationary, with 2**(18:17) slots of columns; "
+                "folded, 2**(20:19) rows of A in an element",
             ),
             Register("west", "first word of A in the west buffer"),
             Register("west_pitch", "words from tile to tile of R rows"),

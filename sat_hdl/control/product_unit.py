@@ -28,8 +28,7 @@ def product_run_layout(config: Config) -> data.StructLayout:
 
     A tile of R rows of A has ``west_pitch`` words in each bank, a panel of B ``north_pitch``. ``start``: see
     :class:`Initial`. Biases have a word a slot, one slot after the other; results and partial sums come in
-    the order of the
-    array: for band, for tile, for slot, for row.
+    the order of an array that does not fold: for band, for tile of R rows, for slot, for row.
 
     Of a weight-stationary job ``west`` is the place, in bank r, of the elements of group r of k, of row after row of
     A; all else lies as for an output-stationary one.
@@ -110,6 +109,8 @@ class ProductUnit(wiring.Component):
         for walk_name, names in walks.items():
             m.submodules[f"{walk_name}_walk"] = walk = TileWalk(config)
             m.d.comb += [walk.start.eq(start), walk.m.eq(job.m), walk.n.eq(job.n)]
+            if config.fold > 1:
+                m.d.comb += walk.fold.eq(job.fold)
             ready = []
             for name in names:
                 queue = SyncFIFO(width=tile_layout(config).size, depth=2)
@@ -187,18 +188,21 @@ class ProductUnit(wiring.Component):
         return m
 
     def _west(self, m: Module, run, tile, queue: SyncFIFO, start, kept):
-        """For every tile: its words, element by element, from k = 0."""
+        """For every tile: its words, element by element, from k = 0. Folded, for group of k, for band of the tile."""
         config = self._config
         step = config.west_elements
         lane_bits = (config.ingest - 1).bit_length()
         k = Signal(config.dim_bits + 1)
         base = Signal(18)
         first = Signal()  # of a tile: its base is taken
+        here = Signal.like(base)  # of the band in hand
         with m.If(start):
             m.d.sync += [k.eq(0), base.eq(run.west), first.eq(1)]
+            if config.fold > 1:
+                m.d.sync += here.eq(run.west)
         word = Signal(26)
         m.d.comb += [
-            word.eq(base + (k >> lane_bits)),
+            word.eq((here if config.fold > 1 else base) + (k >> lane_bits)),
             self.west.payload.word.eq(word),
             self.west.payload.lane.eq(k[:lane_bits]),
         ]
@@ -209,17 +213,40 @@ class ProductUnit(wiring.Component):
             with m.If(tile.opens):
                 m.d.sync += base.eq(run.west)
             m.d.sync += first.eq(0)
+            if config.fold > 1:
+                m.d.sync += here.eq(Mux(tile.opens, run.west, base))
         with m.Elif(live):
             m.d.comb += self.west.valid.eq(1)
             with m.If(self.west.ready):
                 m.d.sync += k.eq(k + step)
-                with m.If(last):
-                    m.d.comb += queue.r_en.eq(1)
-                    m.d.sync += [k.eq(0), base.eq(base + run.west_pitch), first.eq(1)]
+                if config.fold == 1:
+                    with m.If(last):
+                        m.d.comb += queue.r_en.eq(1)
+                        m.d.sync += [k.eq(0), base.eq(base + run.west_pitch), first.eq(1)]
+                else:
+                    self._west_bands(m, run, tile, queue, k, base, here, first, last)
         beyond = self.west.valid & (word >= config.west_depth)
         if config.weight_stationary:
             beyond &= self._west_turns(m, run, queue, start, k)
         return beyond
+
+    def _west_bands(self, m: Module, run, tile, queue: SyncFIFO, k, base, here, first, last):
+        """After an element of a tile that may be folded: the group again, of the next band, or what follows."""
+        inside = Signal.like(run.job.group)  # bits of a place in a group
+        band = Signal.like(tile.bands)
+        m.d.comb += inside.eq(run.job.group - 1)
+        with m.If(last | (((k + self._config.west_elements) & inside) == 0)):
+            with m.If(band != tile.bands):
+                m.d.sync += [
+                    band.eq(band + 1),
+                    here.eq(here + run.west_pitch),
+                    k.eq(Cat(k[: len(inside)] & ~inside, k[len(inside) :])),
+                ]
+            with m.Else():
+                m.d.sync += [band.eq(0), here.eq(base)]
+                with m.If(last):
+                    m.d.comb += queue.r_en.eq(1)
+                    m.d.sync += [k.eq(0), base.eq(here + run.west_pitch), first.eq(1)]
 
     def _west_turns(self, m: Module, run, queue: SyncFIFO, start, k):
         """Weight-stationary: for every turn its groups, one after the other. Returns whether what is read matters."""
@@ -263,6 +290,7 @@ class ProductUnit(wiring.Component):
         now, opening = Signal(layout, name="north_now"), Signal(layout, name="north_opening")
         row = Signal(config.dim_bits)
         slot = Signal.like(tile.rounds, name="north_slot")
+        last_slot = tile.across if config.fold > 1 else tile.rounds
         first = Signal()
         with m.If(start):
             m.d.sync += [now.part.eq(0), now.offset.eq(run.north), row.eq(0), slot.eq(0), first.eq(1)]
@@ -287,7 +315,7 @@ class ProductUnit(wiring.Component):
                 with m.Else():
                     m.d.sync += now.part.eq(now.part + 1)
                 m.d.sync += slot.eq(slot + 1)
-                with m.If(slot == tile.rounds):
+                with m.If(slot == last_slot):
                     m.d.sync += [slot.eq(0), row.eq(row + 1)]
                     with m.If(row + 1 == kept):
                         m.d.comb += queue.r_en.eq(1)
@@ -326,6 +354,7 @@ class ProductUnit(wiring.Component):
         bias = (run.start == Initial.BIAS) if name == "initial" else Const(0, 1)
         unused = Const(0, 1)
         last_row, last_slot = row == tile.rows, slot == tile.rounds
+        follows, last_band = place + 1, 1
         with m.If(start):
             m.d.sync += [place.eq(run[name]), slot.eq(0), row.eq(0), first.eq(1)]
         if name == "initial":
@@ -333,6 +362,10 @@ class ProductUnit(wiring.Component):
             with m.If(unused):
                 m.d.comb += queue.r_en.eq(1)
         live = queue.r_rdy & ~unused
+        if self._config.fold > 1:
+            last_row, follows, last_band = self._place_bands(
+                m, tile, row, last_slot, place, first, live & taken, name
+            )
         with m.If(live & first):
             with m.If(tile.opens | ~bias):
                 m.d.sync += opening.eq(place)
@@ -349,10 +382,40 @@ class ProductUnit(wiring.Component):
                         m.d.sync += [slot.eq(0), row.eq(row + 1)]
                         m.d.sync += place.eq(Mux(last_row, place + 1, opening + Mux(bias, 0, row + 1)))
                 with m.Else():
-                    m.d.sync += [place.eq(place + (~bias | last_row)), row.eq(Mux(last_row, 0, row + 1))]
+                    m.d.sync += place.eq(Mux(bias, place + (last_row & last_band), follows))
+                    m.d.sync += row.eq(Mux(last_row, 0, row + 1))
                     with m.If(last_row):
                         m.d.sync += slot.eq(Mux(last_slot, 0, slot + 1))
                 with m.If(last_row & last_slot):
                     m.d.comb += queue.r_en.eq(1)
                     m.d.sync += [row.eq(0), first.eq(1)]
         return place, valid
+
+    def _place_bands(self, m: Module, tile, row, last_slot, place, first, taken, name: str):
+        """Of a tile that may be folded, whose bands lie one behind the other, each slot by slot: whether ``row`` is
+        the band's last, the place after this one, and whether the band is the slot's last."""
+        rows = self._config.rows
+        band = Signal.like(tile.bands, name=f"{name}_band")
+        # Where the slot of columns begins in the first and in the last band; whether it is not the first one.
+        head, tail = Signal.like(place, name=f"{name}_head"), Signal.like(place, name=f"{name}_tail")
+        again = Signal(name=f"{name}_again")
+        last_band, last_row = Signal(name=f"{name}_last_band"), Signal(name=f"{name}_last_row")
+        follows = Signal.like(place, name=f"{name}_follows")
+        m.d.comb += [
+            last_band.eq(band == tile.bands),
+            last_row.eq(row == Mux(last_band, tile.rows, rows - 1)),
+            follows.eq(place + 1),
+        ]
+        with m.If(last_row & ~last_band):
+            m.d.comb += follows.eq(place + tile.across * rows + 1)
+            with m.If(again & (band + 1 == tile.bands)):
+                m.d.comb += follows.eq(tail)
+        with m.Elif(last_row & (tile.bands != 0) & ~last_slot):
+            m.d.comb += follows.eq(head + rows)
+        with m.If(first):
+            m.d.sync += [head.eq(place), again.eq(0)]
+        with m.Elif(taken & last_row):
+            m.d.sync += band.eq(Mux(last_band, 0, band + 1))
+            with m.If(last_band):
+                m.d.sync += [head.eq(head + rows), tail.eq(place + 1), again.eq(1)]
+        return last_row, follows, last_band

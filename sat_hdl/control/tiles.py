@@ -17,6 +17,9 @@ def tile_layout(config: Config) -> data.StructLayout:
     slots, so both banks of sums: no other tile's may be in use. ``opens``: the first of its band. ``last``: of the
     product.
 
+    Where products can be folded there is more. ``bands`` of R rows of A, the last of ``rows`` rows, have a slot each
+    for every slot of columns, of which there are ``across``.
+
     Where the array can hold weights there is more, for a turn (see :class:`~sat_hdl.control.turns.TurnWalk`).
     ``clears``: no element holds weights yet. ``computes``: the element at the top has weights and a group of
     activations. ``brings``: weights come, for row ``row``: ``keeps`` (not less one) in each of ``columns`` slots.
@@ -31,6 +34,8 @@ def tile_layout(config: Config) -> data.StructLayout:
         "opens": 1,
         "last": 1,
     }
+    if config.fold > 1:
+        fields |= {"bands": range(config.most_fold(2)), "across": slot_bits}
     if config.weight_stationary:
         fields |= {
             "clears": 1,
@@ -53,7 +58,11 @@ class TileWalk(wiring.Component):
     last band, the one before takes them too: a wide tile does not overlap with its neighbours, which costs
     R cycles a slot, but two tiles would cost up to 7 idle slots for every k.
 
-    A band takes a cycle a slot to measure, a tile one more, so the walk is ahead of the array at once.
+    Folded, a tile has F·R rows of A, as many bands of R rows as are left, and for each of them a slot where there is
+    one of columns: slot s·B + f has columns s·C on of band f of B.
+
+    A band takes a cycle a slot to measure, a tile one more, and a folded one another for each of its bands, so the
+    walk is ahead of the array at once.
 
     Arguments
     ---------
@@ -62,38 +71,57 @@ class TileWalk(wiring.Component):
     Members
     -------
     start: In(1). Takes m and n, both at least 1.
-    m, n: In(dim_bits).
+    m, n: In(dim_bits). fold: In(2), where products can be folded: logarithm of F.
     tiles: Out(stream of tile_layout).
     """
 
     def __init__(self, config: Config):
         self._config = config
-        super().__init__(
-            {
-                "start": In(1),
-                "m": In(config.dim_bits),
-                "n": In(config.dim_bits),
-                "tiles": Out(stream.Signature(tile_layout(config))),
-            }
-        )
+        members = {
+            "start": In(1),
+            "m": In(config.dim_bits),
+            "n": In(config.dim_bits),
+            "tiles": Out(stream.Signature(tile_layout(config))),
+        }
+        super().__init__(members | ({"fold": In(2)} if config.fold > 1 else {}))
 
     def elaborate(self, platform):
         m = Module()
-        rows, cols, slots = self._config.rows, self._config.cols, self._config.interleave
-        least = self._config.least_span
+        config = self._config
+        rows, cols, slots = config.rows, config.cols, config.interleave
+        least = config.least_span
         m_all, m_left, n_left = Signal.like(self.m), Signal.like(self.m), Signal.like(self.n)
         tile = self.tiles.payload
         rounds = Signal.like(tile.rounds)
         opens = Signal()
         last_rows, last_band = m_left <= rows, n_left == 0
+        band_rows, all_rounds, is_wide = Mux(last_rows, m_left - 1, rows - 1), rounds, rounds >= slots
+
+        folds = config.fold > 1
+        most = Signal(range(config.most_fold(2)))  # F - 1
+        bands, more = Signal.like(most), Signal.like(rounds)  # after the first: bands, their slots
+        wide = Signal()  # whether a tile was
+        if folds:
+            all_rounds = (rounds + more)[: len(rounds)]
+            is_wide = wide | (all_rounds >= slots)
+            m.d.comb += [tile.bands.eq(bands), tile.across.eq(rounds)]
+            with m.If(self.start):
+                m.d.sync += [most.eq((1 << self.fold) - 1), wide.eq(0)]
         m.d.comb += [
-            tile.rows.eq(Mux(last_rows, m_left - 1, rows - 1)),
-            tile.rounds.eq(rounds),
-            tile.span.eq(Mux(rounds < least - 1, least - 1, rounds)),
-            tile.wide.eq(rounds >= slots),
+            tile.rows.eq(band_rows),
+            tile.rounds.eq(all_rounds),
+            tile.span.eq(Mux(all_rounds < least - 1, least - 1, all_rounds)),
+            tile.wide.eq(is_wide),
             tile.opens.eq(opens),
             tile.last.eq(last_rows & last_band),
         ]
+
+        def measured():
+            m.next = "TILES"
+            if folds:
+                with m.If(most != 0):
+                    m.next = "CUT"
+
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [
@@ -108,21 +136,35 @@ class TileWalk(wiring.Component):
                 m.d.sync += opens.eq(1)
                 with m.If(n_left <= cols):
                     m.d.sync += n_left.eq(0)
-                    m.next = "TILES"
+                    measured()
                 with m.Else():
                     m.d.sync += n_left.eq(n_left - cols)
                     # This slot is the last of the band unless what follows is too little for one.
                     with m.If((rounds == slots - 1) & (n_left > cols * least)):
-                        m.next = "TILES"
+                        measured()
                     with m.Else():
                         m.d.sync += rounds.eq(rounds + 1)
             with m.State("TILES"):
                 m.d.comb += self.tiles.valid.eq(1)
                 with m.If(self.tiles.ready):
                     m.d.sync += [m_left.eq(m_left - rows), opens.eq(0)]
+                    if folds:
+                        m.d.sync += [bands.eq(0), more.eq(0), wide.eq(is_wide)]
+                        with m.If(most != 0):
+                            m.next = "CUT"
                     with m.If(last_rows):
                         m.d.sync += [m_left.eq(m_all), rounds.eq(0)]
                         m.next = "BAND"
                         with m.If(last_band):
                             m.next = "IDLE"
+            if folds:
+                with m.State("CUT"):
+                    with m.If(last_rows | (bands == most)):
+                        m.next = "TILES"
+                    with m.Else():
+                        m.d.sync += [
+                            m_left.eq(m_left - rows),
+                            bands.eq(bands + 1),
+                            more.eq(more + rounds + 1),
+                        ]
         return m

@@ -1,17 +1,18 @@
 """STCE, the N:M sparse tensor computing engine: R × C processing elements and their edges."""
 
 from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.arith.normalise import Normalise
 from sat_hdl.config import Config
-from sat_hdl.layouts import north_layout, result_layout, west_layout
+from sat_hdl.layouts import result_layout, west_layout
 from sat_hdl.stce.skew import delay
 from sat_hdl.stce.tokens import (
     exchange_control,
     exchange_layout,
     north_control,
+    placed_layout,
     weight_layout,
     west_control,
     west_token,
@@ -42,7 +43,7 @@ class Stce(wiring.Component):
     Members
     -------
     west_control: In(west_control), west: In(west_layout): raw elements for all rows.
-    north_control: In(north_control), north: In(north_layout): raw weights for all columns.
+    north_control: In(north_control), north: In(placed_layout): raw weights for all columns.
     exchange_control: In(exchange_control), initial: In(result_layout): accumulators for all columns.
     results: Out(result_layout).
     """
@@ -57,7 +58,7 @@ class Stce(wiring.Component):
                 "west_control": In(west_control(config)),
                 "west": In(west_layout(config)),
                 "north_control": In(north_control(config)),
-                "north": In(north_layout(config)),
+                "north": In(placed_layout(config)),
                 "exchange_control": In(exchange_control(config)),
                 "initial": In(result_layout(config)),
                 "results": Out(result_layout(config)),
@@ -98,7 +99,9 @@ class Stce(wiring.Component):
                 elements.append(normalise.o)
             easts.append(Cat(control, *elements))
             control = delay(m, control, 1, f"west_control_r{r}", reset=True)
-        control = delay(m, self.north_control, self.edge_latency, "north_control", reset=True)
+        control = self._waited(
+            m, delay(m, self.north_control, self.edge_latency, "north_control", reset=True)
+        )
         exchange = delay(m, self.exchange_control, self.edge_latency, "exchange_control", reset=True)
         for c in cols:
             m.submodules[f"north_{c}"] = normalise = Normalise(format=config.format)
@@ -133,6 +136,14 @@ class Stce(wiring.Component):
                 easts[r], souths[c], exchanges[c] = east, south, exchange
         m.d.comb += [self.results[c].eq(exchanges[c][-32:]) for c in cols]
         return m
+
+    def _waited(self, m: Module, given):
+        """What elements take of ``given``, bits of a north_control, each part as late as they take it."""
+        given = data.View(north_control(self._config), given)
+        return Cat(
+            delay(m, given[source], cycles, f"wait_{name}", reset=True)
+            for name, (source, cycles) in self._uspe.waits.items()
+        )
 
 
 def _quiet(word):

@@ -9,9 +9,11 @@ from sat_hdl.arith.normalise import operand_layout
 from sat_hdl.config import Config
 
 __all__ = [
+    "element_control",
     "exchange_control",
     "exchange_layout",
     "north_control",
+    "placed_layout",
     "weight_layout",
     "west_control",
     "west_token",
@@ -19,9 +21,9 @@ __all__ = [
 
 
 def west_control(config: Config) -> data.StructLayout:
-    """Where a row's elements go: ``address`` counts beats of E elements in the group, ``bank`` is the half of
-    the group memory."""
-    depth = config.max_m // config.west_elements
+    """Where a row's elements go: ``address`` counts beats of E elements in half of the group memory, ``bank`` is the
+    half."""
+    depth = config.group_depth // config.west_elements
     return data.StructLayout({"valid": 1, "bank": 1, "address": max(1, (depth - 1).bit_length())})
 
 
@@ -55,7 +57,7 @@ def north_control(config: Config) -> data.StructLayout:
         fields |= {
             "held": 1,
             "place": (config.held - 1).bit_length(),
-            "offset": config.index_bits,
+            "offset": config.element_bits,
             "hold": 1,
             "keeps": 1,
             "row": config.row_bits,
@@ -64,15 +66,38 @@ def north_control(config: Config) -> data.StructLayout:
     return data.StructLayout(fields)
 
 
+def element_control(config: Config) -> data.StructLayout:
+    """What an element does in a cycle, for up to four weights of other cycles: the parts of their
+    :func:`north_control`, each late by as much as the element needs it late. So these waits are registers of the
+    edge, once, and not of every element; see :attr:`~sat_hdl.stce.uspe.Uspe.waits`.
+
+    ``valid``, ``sum``: a sum is written there. ``start``: the sum that is added to, or, by ``first`` and
+    ``accumulate``, what else; ``ahead``: whose initial accumulator is asked for. ``bank``: half of the group memory.
+    What holds weights is as it came.
+    """
+    given = dict(north_control(config))
+    fields = {"valid": 1, "sum": config.entry_bits, "start": config.entry_bits, "first": 1, "accumulate": 1}
+    fields |= {"ahead": config.entry_bits, "bank": 1}
+    held = {name: field.shape for name, field in given.items() if name not in ("valid", "entry", *fields)}
+    return data.StructLayout(fields | held)
+
+
 def weight_layout(config: Config) -> data.StructLayout:
-    """North to south: a kept weight with its index, and what to do with it."""
+    """North to south: a kept weight with its index in half of the group memory, and what to do with it and with those
+    before."""
     return data.StructLayout(
         {
-            "control": north_control(config),
+            "control": element_control(config),
             "value": operand_layout(config.format),
-            "index": config.index_bits,
+            "index": config.element_bits,
         }
     )
+
+
+def placed_layout(config: Config) -> data.ArrayLayout:
+    """What enters the north edge: for each column, a raw weight and its index in half of the group memory."""
+    weight = data.StructLayout({"value": config.format.width, "index": config.element_bits})
+    return data.ArrayLayout(weight, config.cols)
 
 
 def exchange_control(config: Config) -> data.StructLayout:

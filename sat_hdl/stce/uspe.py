@@ -1,6 +1,6 @@
 """The processing element."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 from sat_hdl.arith.mac import Mac
 from sat_hdl.config import Config
 from sat_hdl.memory.registered_ram import RegisteredRam
-from sat_hdl.stce.tokens import exchange_layout, weight_layout, west_token
+from sat_hdl.stce.skew import delay
+from sat_hdl.stce.tokens import element_control, exchange_layout, weight_layout, west_token
 
 __all__ = ["Uspe"]
 
@@ -17,12 +18,15 @@ class Uspe(wiring.Component):
     """Unified sparse processing element: one kept weight a cycle, dense or N:M alike.
 
     Holds two groups of M activations (one in use, one being filled) in a small memory that the weight's
-    index addresses: the M:1 operand selector costs no logic. J sums take turns, so that the adder, whose
+    index addresses: the M:1 operand selector costs no logic. Where products can be folded, there are several groups,
+    of as many rows of A, in each half. J sums take turns, so that the adder, whose
     loop takes 8 cycles (``Mac.loop_latency`` and the write), never waits for itself. The sums are kept in
     two banks: while one is summed up, the results of the other leave through the exchange and initial
     accumulators for the next tile come in.
 
-    Lock-step. Tokens are registered as they come, and leave for the neighbour in the next cycle. A weight
+    Lock-step. Tokens are registered as they come, and leave for the neighbour in the next cycle. What is to be done
+    with a weight later than it comes, up to the writing of its sum, is told by the tokens of those cycles
+    (:attr:`waits`): 41 registers less than if each element kept it in mind. A weight
     reads the activations whose tokens came in an earlier cycle than its own (where weights can be held, or in the
     same). A sum can be fetched by an
     exchange token that comes ``result_latency`` cycles after its last weight, and be added to by another
@@ -41,7 +45,7 @@ class Uspe(wiring.Component):
 
     Arguments
     ---------
-    config: its operand format, max_m, interleave, west_elements and target.
+    config: its operand format, max_m, fold, interleave, west_elements and target.
 
     Members
     -------
@@ -53,6 +57,7 @@ class Uspe(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         self._mac = Mac(format=config.format, target=config.target)
+        self._initial = RegisteredRam(width=32, depth=1 << config.entry_bits, target=config.target)
         assert self._mac.loop_latency + 1 == config.least_span
         super().__init__(
             {
@@ -71,6 +76,23 @@ class Uspe(wiring.Component):
         weights can be held, the choice of one."""
         return self._mac.latency + 1 + self._config.weight_stationary
 
+    @property
+    def waits(self) -> dict[str, tuple[str, int]]:
+        """For each field of ``element_control``: which of ``north_control`` it is, and how many cycles late."""
+        fields = {name: (name, 0) for name, _ in element_control(self._config)}
+        chosen = int(self._config.weight_stationary)
+        start = chosen + self._mac.acc_delay
+        end = start + self._mac.loop_latency
+        return fields | {
+            "bank": ("bank", chosen),
+            "ahead": ("entry", start - self._initial.latency),
+            "start": ("entry", start),
+            "first": ("first", start),
+            "accumulate": ("accumulate", start),
+            "sum": ("entry", end),
+            "valid": ("valid", end),
+        }
+
     def elaborate(self, platform):
         m = Module()
         config = self._config
@@ -79,16 +101,18 @@ class Uspe(wiring.Component):
         west_in = self._register(m, self.west, "west")
         north_in = self._register(m, self.north, "north")
         m.d.comb += [self.east.eq(west_in), self.south.eq(north_in)]
-        holds = Signal()
+        holds, keeps = Signal(), Const(1, 1)
+        north, weight = north_in.control, north_in
         if config.weight_stationary:
-            north_in = self._held_or_given(m, north_in, holds)
+            weight, keeps = self._held_or_given(m, north_in, holds)
 
         # --- operand selector -------------------------------------------------------------------------
         # Element e of a group lies in lane e mod E.
         lanes = config.west_elements
         lane_bits = (lanes - 1).bit_length()
-        west, north = west_in.control, north_in.control
+        west = west_in.control
         depth = 2 << len(west.address)
+        padding = Const(0, len(west.address) + lane_bits - len(weight.index))
         operand = west_in.elements[0].shape()
         selected = []
         for lane in range(lanes):
@@ -99,38 +123,33 @@ class Uspe(wiring.Component):
                 write.addr.eq(Cat(west.address, west.bank)),
                 write.data.eq(west_in.elements[lane]),
                 write.en.eq(west.valid),
-                read.addr.eq(Cat(north_in.index[lane_bits:], north.bank)),
+                read.addr.eq(Cat(weight.index[lane_bits:], padding, north.bank)),
             ]
             selected.append(read.data)
         chosen = Signal(operand)
-        with m.Switch(north_in.index[:lane_bits]):
+        with m.Switch(weight.index[:lane_bits]):
             for lane in range(lanes):
                 with m.Case(lane):
                     m.d.comb += chosen.eq(selected[lane])
-        m.d.comb += [mac.a.eq(chosen), mac.b.eq(north_in.value)]
+        m.d.comb += [mac.a.eq(chosen), mac.b.eq(weight.value)]
 
         # --- accumulators -----------------------------------------------------------------------------
-        depth = 1 << len(north.entry)
+        depth = 1 << config.entry_bits
         m.submodules.sums = sums = Memory(shape=32, depth=depth, init=[])
         # Never read for use in the cycle in which it is written: see above.
-        m.submodules.initial = initial = RegisteredRam(width=32, depth=depth, target=config.target)
+        m.submodules.initial = initial = self._initial
         sum_write, sum_read, result = (
             sums.write_port(),
             sums.read_port(domain="comb"),
             sums.read_port(domain="comb"),
         )
-        ahead = self._delayed(m, north, mac.acc_delay - initial.latency, "ahead")
-        start = self._delayed(m, ahead, initial.latency, "start")
         m.d.comb += [
-            sum_read.addr.eq(start.entry),
-            initial.read_address.eq(ahead.entry),
-            mac.acc.eq(Mux(start.first, Mux(start.accumulate, initial.read_data, 0), sum_read.data)),
-        ]
-        end = self._delayed(m, start, mac.loop_latency, "end")
-        m.d.comb += [
-            sum_write.addr.eq(end.entry),
+            sum_read.addr.eq(north.start),
+            initial.read_address.eq(north.ahead),
+            mac.acc.eq(Mux(north.first, Mux(north.accumulate, initial.read_data, 0), sum_read.data)),
+            sum_write.addr.eq(north.sum),
             sum_write.data.eq(mac.o),
-            sum_write.en.eq(end.valid),
+            sum_write.en.eq(north.valid & keeps),
         ]
 
         # --- exchange ---------------------------------------------------------------------------------
@@ -161,32 +180,35 @@ class Uspe(wiring.Component):
         return m
 
     def _held_or_given(self, m: Module, token, holds: Signal):
-        """The weight that is meant by ``token``, a cycle later: its own or one that is held here. ``holds``: there is
-        one."""
+        """The weight that is meant by ``token``, a cycle later: its own or one that is held here; and, when its sum
+        is written, whether there is one. ``holds``: there are some here."""
         control = token.control
         kept = data.StructLayout({"keeps": 1, "index": self._config.index_bits, "value": token.value.shape()})
         m.submodules.held = held = Memory(shape=kept, depth=self._config.held, init=[])
         write, read = held.write_port(), held.read_port(domain="comb")
         mine = Signal()
-        chosen = Signal(weight_layout(self._config))
+        there = Signal()
+        chosen = data.StructLayout({"index": len(token.index), "value": token.value.shape()})
+        weight, registered = Signal(chosen), Signal(chosen, reset_less=True)
         m.d.comb += [
             mine.eq(control.hold & (control.row == 0)),
             self.south.control.row.eq(control.row - 1),
             write.addr.eq(control.place),
-            write.data.eq(Cat(control.keeps, token.index, token.value)),
+            write.data.eq(Cat(control.keeps, token.index[: self._config.index_bits], token.value)),
             write.en.eq(mine),
             read.addr.eq(control.place),
-            chosen.eq(token),
+            there.eq(~control.held | read.data.keeps),
+            weight.index.eq(token.index),
+            weight.value.eq(token.value),
         ]
         with m.If(control.held):
             m.d.comb += [
-                chosen.control.valid.eq(control.valid & read.data.keeps),
                 # An offset has the bits above those of an index in a group.
-                chosen.index.eq(read.data.index | control.offset),
-                chosen.value.eq(read.data.value),
+                weight.index.eq(read.data.index | control.offset),
+                weight.value.eq(read.data.value),
             ]
-        m.d.sync += holds.eq(mine | (holds & ~control.clear))
-        return self._register(m, chosen, "chosen")
+        m.d.sync += [registered.eq(weight), holds.eq(mine | (holds & ~control.clear))]
+        return registered, delay(m, there, self.waits["valid"][1], "there")
 
     @staticmethod
     def _register(m: Module, token, name: str):
@@ -196,10 +218,3 @@ class Uspe(wiring.Component):
         rest = Signal(len(bits) - 1, name=f"{name}_rest", reset_less=True)
         m.d.sync += [valid.eq(bits[0]), rest.eq(bits[1:])]
         return data.View(token.shape(), Cat(valid, rest))
-
-    @classmethod
-    def _delayed(cls, m: Module, token, cycles: int, name: str):
-        """``token`` as it was ``cycles`` ago."""
-        for i in range(cycles):
-            token = cls._register(m, token, f"{name}_{i}")
-        return token

@@ -149,10 +149,15 @@ class Products:
         rng.shuffle(loads)
         items += loads
         registers = {
-            "m": shape.m, "k": shape.k, "n": shape.n, "sparsity": shape.keep | shape.group << 8, "west": at["to"],
-            "west_pitch": at["pitch"], "north": place["to"], "north_pitch": place["pitch"],
+            "m": shape.m, "k": shape.k, "n": shape.n,
+            "sparsity": shape.keep | shape.group << 8 | self._fold(shape) << 19,
+            "west": at["to"], "west_pitch": at["pitch"], "north": place["to"], "north_pitch": place["pitch"],
         }  # fmt: skip
         return west, registers, (("west", half), ("north", half))
+
+    def _fold(self, shape: _Shape) -> int:
+        folds = Product.folds(self.config, shape.n, shape.group)
+        return self.rng.choice(folds).bit_length() - 1 if len(folds) > 1 else 0
 
     def _load_indices(self, shape: _Shape, panels: int, half: int, place: dict[str, int]) -> Work:
         """Indices that there are are put into memory for it, and stay there."""

@@ -94,7 +94,8 @@ def test_the_papers_networks():
     "words, sentence",
     [
         (["schedule", "vgg20"], "no network 'vgg20'; choose one of .* Did you mean 'vgg19'"),
-        (["schedule", "vgg19", "--sparsity", "2:16"], "M must be one of 2, 4, 8"),
+        (["schedule", "vgg19", "--preset", "16x16", "--sparsity", "2:16"], "M must be one of 2, 4, 8"),
+        (["schedule", "vgg19", "--preset", "16x16", "--dataflow", "os,os-fold"], "set `fold` to 2 or more"),
         (["schedule", "vgg19", "--sparsity", "dense"], "dense"),
         (["schedule", "vgg19", "--memory-gbps", "0"], "`--memory-gbps` must be over 0"),
         (["schedule", "vgg19", "--mhz", "-1"], "`--mhz` must be over 0"),

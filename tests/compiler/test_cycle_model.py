@@ -22,9 +22,12 @@ CORES = {
     "2x2-m16-j16": Config(
         rows=2, cols=2, max_m=16, interleave=16
     ),  # a group may take longer to come than to use
+    "2x2-fold2": Config(rows=2, cols=2, fold=2),
+    "3x2-m4-j13-fold8": Config(rows=3, cols=2, max_m=4, interleave=13, fold=8, west_lanes=2),
+    "1x3-m16-j16-fold4-bf16": Config(rows=1, cols=3, max_m=16, interleave=16, fold=4, operand_format="bf16"),
 }
 #: Devices that other tests have, too.
-DEVICES = ("2x2", "2x8")
+DEVICES = ("2x2", "2x8", "2x4")
 
 
 @pytest.fixture(scope="module", params=DEVICES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sat_hdl.compiler.cycles import product_cycles
+from sat_hdl.compiler.cycles import fastest, product_cycles
 from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config, preset
 from sat_hdl.sim.device import Device
@@ -12,6 +12,10 @@ from sat_hdl.sim.golden import prune
 #: Long chains, as in training; and short ones, where the exchange of results sets the pace.
 LONG = [(1, 8, 1), (7, 13, 33), (8, 64, 16), (5, 40, 3), (40, 17, 64), (2, 128, 31)]
 SHORT = [(1, 1, 1), (4, 1, 16), (8, 1, 64), (8, 2, 64), (8, 3, 5)]
+
+
+#: A west edge of one element a cycle, and of two.
+FOLDING = [Config(rows=2, cols=2, fold=2), Config(rows=2, cols=2, max_m=16, fold=2)]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,20 @@ def test_short_chains(device, accumulate):
         cycles = measured(device, m, k, n, None, accumulate)
         product = Product(config=device.config, m=m, k=k, n=n)
         assert product_cycles(product, accumulate=accumulate) == pytest.approx(cycles, rel=0.15, abs=12)
+
+
+@pytest.mark.parametrize("config", FOLDING, ids=["max_m 8", "max_m 16"])
+def test_folded(config):
+    """The device takes the fold that takes the fewest cycles by the closed form."""
+    folding = Device(config)
+    for m, k, n in [(32, 256, 2), (17, 96, 6), (40, 200, 13), (16, 64, 16)]:
+        product = Product(config=config, m=m, k=k, n=n, keep=2, group=8)
+        folded = fastest(product)
+        assert product_cycles(folded) == pytest.approx(
+            measured(folding, m, k, n, (2, 8), False), rel=0.01, abs=8
+        )
+        assert folded.fold == {2: config.most_fold(8), 6: config.most_fold(8), 13: 2, 16: 1}[n]
+        assert product_cycles(folded) <= product_cycles(product)
 
 
 def test_shape_decides_the_orientation():

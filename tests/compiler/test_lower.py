@@ -30,6 +30,7 @@ CONFIGS = {
     ),
     "8x8, 256 bits": Config(memory_bits=256, max_m=16, interleave=16),
     "8x8, the least buffers": Config(west_depth=64, north_depth=64, result_depth=64),
+    "8x8, folding": Config(fold=2, west_lanes=2, result_depth=512),
     "16x16, 512 bits": Config(rows=16, cols=16, memory_bits=512, west_depth=64, north_depth=256),
 }
 

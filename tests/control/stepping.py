@@ -55,10 +55,16 @@ class Tile:
     last: bool
     opens: bool = False
     least: int = 8
+    bands: int = 1
+    wide: bool | None = None
 
     @property
     def span(self) -> int:
         return max(self.least, self.slots)
+
+    def height(self, config: Config, slot: int) -> int:
+        """Rows of a slot: its band's."""
+        return self.rows if slot % self.bands == self.bands - 1 else config.rows
 
     def word(self, config: Config) -> int:
         return bits(
@@ -66,10 +72,30 @@ class Tile:
             rows=self.rows - 1,
             rounds=self.slots - 1,
             span=self.span - 1,
-            wide=self.slots > config.interleave,
+            wide=self.slots > config.interleave if self.wide is None else self.wide,
             opens=self.opens,
             last=self.last,
+            **self._folded(config),
         )
+
+    def _folded(self, config: Config) -> dict[str, int]:
+        if config.fold == 1:
+            return {}
+        return {"bands": self.bands - 1, "across": self.slots // self.bands - 1}
+
+
+def folded_tiles(config: Config, m: int, n: int, fold: int) -> list[Tile]:
+    """Of a folded product: each tile takes ``fold`` tiles of one that is not, as bands."""
+    parts = tiles_of(config, m, n)
+    found: list[Tile] = []
+    for start in range(0, len(parts), fold):
+        bands = parts[start : start + fold]
+        slots = bands[0].slots * len(bands)
+        wide = slots > config.interleave or bool(found and found[-1].wide)
+        found.append(
+            Tile(bands[-1].rows, slots, bands[-1].last, opens=bands[0].opens, bands=len(bands), wide=wide)
+        )
+    return found
 
 
 def tiles_of(config: Config, m: int, n: int) -> list[Tile]:

@@ -4,20 +4,22 @@ import random
 
 import pytest
 
+from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config
 from sat_hdl.control.compute import Sequencer
 from sat_hdl.control.tiles import tile_layout
 from sat_hdl.layouts import pair_layout
 from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.fast import Simulation
-from sat_hdl.stce.tokens import north_control
+from sat_hdl.stce.tokens import north_control, placed_layout
 
-from .stepping import Part, bits, entry_of, fields, tiles_of, turns_of
+from .stepping import Part, bits, entry_of, fields, folded_tiles, tiles_of, turns_of
 
 CONFIGS = {
     "r2c1": Config(rows=2, cols=1),
     "r1c2_m4_j11": Config(rows=1, cols=2, max_m=4, interleave=11),
     "r1c1_m16_j16": Config(rows=1, cols=1, max_m=16, interleave=16),
+    "r2c2_m4_fold4": Config(rows=2, cols=2, max_m=4, fold=4),
 }
 
 
@@ -46,6 +48,8 @@ def turns(config, tiles, k, keep, group, bank, parity):
                             "bank": bank,
                             "first": int(start == 0 and j == 0),
                             "kept": j,
+                            "start": slot % tile.bands * group,
+                            "takes": slot % tile.bands == tile.bands - 1,
                             "final": int(j == kept - 1 and start + length == k),
                         }
                     yield token, end_of_group, end_of_tile
@@ -61,15 +65,20 @@ def test_sequence(simulation, name, stall):
     part = Part(simulation, name)
     bank = parity = 0
     tile_slots = config.cols * config.interleave
-    pair = pair_layout(config)
+    pair, placed = pair_layout(config), placed_layout(config).elem_shape
     for group in config.group_lengths():
         for keep in {1, group // 2, group - 1, group}:
             k = rng.choice([1, group - 1, group, group + 1, 2 * group + rng.randint(1, group)])
             n = rng.choice([1, tile_slots - 1, tile_slots, tile_slots + 1, tile_slots + 9 * config.cols])
+            fold = rng.choice(Product.folds(config, n, group))
             tiles = tiles_of(config, 2 * config.rows, n)
+            if fold > 1:
+                tiles = folded_tiles(config, 3 * fold * config.rows - 1, n, fold)
             accumulate = rng.randint(0, 1)
             want = list(turns(config, tiles, k, keep, group, bank, parity))
-            weights = [rng.getrandbits(pair.size * config.cols) for token, *_ in want if token]
+            weights = [
+                rng.getrandbits(pair.size * config.cols) for token, *_ in want if token and token["takes"]
+            ]
             words = [tile.word(config) for tile in tiles]
             part.start(k=k, keep=keep, group=group, accumulate=accumulate)
             taken = tile = position = 0
@@ -86,7 +95,8 @@ def test_sequence(simulation, name, stall):
                 token, end_of_group, end_of_tile = want[position]
                 ready = granted > 0 and filled
                 step = ready and (offered or token is None)
-                assert part.get("weights__ready") == (ready and token is not None)
+                takes = token is not None and token["takes"]
+                assert part.get("weights__ready") == (ready and takes)
                 control = fields(north_control(config), part.get("control"))
                 assert control["valid"] == (step and token is not None)
                 assert part.get("release") == (step and end_of_group)
@@ -102,9 +112,9 @@ def test_sequence(simulation, name, stall):
                     for c in range(config.cols):
                         lane = fields(pair, weights[taken] >> (c * pair.size))
                         index = token["kept"] if keep == group else lane["index"]
-                        want_lane = bits(pair, value=lane["value"], index=index)
-                        assert sent >> (c * pair.size) & ((1 << pair.size) - 1) == want_lane
-                    taken += 1
+                        want_lane = bits(placed, value=lane["value"], index=index | token["start"])
+                        assert sent >> (c * placed.size) & ((1 << placed.size) - 1) == want_lane
+                    taken += takes
                 position += step
                 if step and end_of_group:
                     bank ^= 1
@@ -130,7 +140,7 @@ def held_steps(config, turn, keep, slots, group):
             hold = turn["brings"] and u == (8 >> slots) - 1  # the last row of A that may use the old ones
             fields_ = {
                 "valid": turn["computes"], "first": int(kept == 0), "accumulate": 1, "held": 1,
-                "place": kept << slots | s, "offset": u * group % config.max_m, "hold": int(hold),
+                "place": kept << slots | s, "offset": u * group % config.group_depth, "hold": int(hold),
                 "clear": int(turn["clears"]),
             }  # fmt: skip
             if hold:
@@ -147,7 +157,7 @@ def test_weights_that_are_held(simulation, name, stall):
     rng = random.Random(f"held {name} {stall}")
     part = Part(simulation, name)
     bank = parity = 0
-    pair = pair_layout(config)
+    pair, placed = pair_layout(config), placed_layout(config).elem_shape
     for group in (1, *config.group_lengths()):
         for keep in {1, group // 2 or 1, group}:
             slots = rng.choice([s for s in range(4) if keep << s <= config.held])
@@ -195,8 +205,8 @@ def test_weights_that_are_held(simulation, name, stall):
                         for c in range(config.cols):
                             lane = fields(pair, weights[taken] >> (c * pair.size))
                             index = kept if keep == group else lane["index"]
-                            want_lane = bits(pair, value=lane["value"], index=index)
-                            assert sent_words >> (c * pair.size) & ((1 << pair.size) - 1) == want_lane
+                            want_lane = bits(placed, value=lane["value"], index=index)
+                            assert sent_words >> (c * placed.size) & ((1 << placed.size) - 1) == want_lane
                         taken += 1
                     passed -= kept == 0
                     position += 1

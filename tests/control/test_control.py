@@ -14,6 +14,10 @@ from sat_hdl.sim.fast import HEAVY, NONE, Simulation
 from .stepping import bits, fields
 
 CONFIGS = {f"m{max_m}": Config(rows=1, cols=1, max_m=max_m) for max_m in (2, 4, 8, 16)}
+CONFIGS |= {
+    "m4_fold2": Config(rows=1, cols=1, max_m=4, fold=2),
+    "m8_fold4_os": Config(rows=1, cols=1, max_m=8, fold=4, interleave=13, weight_stationary=False),
+}
 CONFIGS["m4_os"] = Config(rows=1, cols=1, max_m=4, weight_stationary=False)
 STREAMS = ("west", "north", "initial")
 
@@ -26,7 +30,15 @@ def simulation():
 
 
 def error_of(
-    config: Config, m: int, k: int, n: int, keep: int, group: int, stationary: int = 0, slots: int = 0
+    config: Config,
+    m: int,
+    k: int,
+    n: int,
+    keep: int,
+    group: int,
+    stationary: int = 0,
+    slots: int = 0,
+    fold: int = 0,
 ) -> ErrorCode:
     if 0 in (m, k, n):
         return ErrorCode.EMPTY_SHAPE
@@ -36,6 +48,12 @@ def error_of(
         return ErrorCode.BAD_GROUP
     if not 1 <= keep <= group:
         return ErrorCode.BAD_KEEP
+    if fold:
+        fits = (
+            group << fold <= config.max_m * config.fold
+            and -(-n // config.cols) << fold <= config.interleave + 7
+        )
+        return ErrorCode.NONE if fits and not stationary else ErrorCode.BAD_DATAFLOW
     fits = k <= config.rows * group and n <= config.cols * 2**slots and keep * 2**slots <= 16
     return ErrorCode.NONE if not stationary or (config.weight_stationary and fits) else ErrorCode.BAD_DATAFLOW
 
@@ -60,9 +78,17 @@ def test_every_illegal_job(simulation, name, stall):
         for slots in range(4)
         for k, n in ((group + 1, 1), (group, 2**slots + 1), (group, 2**slots), (1 << 20, 1), (1, 1 << 20))
     ]
+    if config.fold > 1:
+        jobs += [
+            (1, 1, n, 1, group, stationary, 0, fold)
+            for group in config.group_lengths()
+            for n in (*range(1, 2 * config.cols * config.interleave), 1 << 23)
+            for stationary in range(2 if n == 1 else 1)
+            for fold in range(4)
+        ]
     jobs = [job for job in jobs if error_of(config, *job) != ErrorCode.NONE]
     layout = job_layout(config)
-    names = ("m", "k", "n", "keep", "group", "stationary", "slots")
+    names = ("m", "k", "n", "keep", "group", "stationary", "slots", "fold")
     numbers = [bits(layout, **dict(zip(names, job)), accumulate=i % 2) for i, job in enumerate(jobs)]
     beats = np.array(
         [[n >> (32 * i) & 0xFFFFFFFF for i in range(-(-layout.size // 32))] for n in numbers], np.uint32

@@ -13,7 +13,7 @@ from sat_hdl.sim.bundle import Bundle
 from sat_hdl.sim.fast import Simulation
 from sat_hdl.stce.tokens import exchange_control
 
-from .stepping import Part, Tile, bits, entry_of, fields, tiles_of, turns_of
+from .stepping import Part, Tile, bits, entry_of, fields, folded_tiles, tiles_of, turns_of
 
 RESULT_LATENCY = 10
 CONFIGS = {
@@ -21,6 +21,7 @@ CONFIGS = {
     "r1c1_j9": Config(rows=1, cols=1, interleave=9),
     "r3c1_j11": Config(rows=3, cols=1, interleave=11),
     "r2c1_j16": Config(rows=2, cols=1, interleave=16),
+    "r2c1_fold4": Config(rows=2, cols=1, fold=4),
 }
 
 
@@ -55,9 +56,10 @@ def passes(config: Config, tiles: list[Tile], accumulate: bool, parity: int) -> 
         if not takers:
             found.append(Place(None, parity))
         for slot in range(max((tile.slots for tile in takers), default=0)):
-            for row in range(max(tile.rows for tile in takers)):
+            for row in range(max(tile.height(config, slot) for tile in takers)):
                 inside = [
-                    tile is not None and slot < tile.slots and row < tile.rows for tile in (loaded, drained)
+                    tile is not None and slot < tile.slots and row < tile.height(config, slot)
+                    for tile in (loaded, drained)
                 ]
                 found.append(Place((slot, row), parity, load=inside[0], issue=inside[1]))
         found[-1].ends, found[-1].grant = True, load is not None
@@ -83,9 +85,12 @@ def test_passes(simulation, name, stall, accumulate):
     part = Part(simulation, name)
     parity = 0
     full = config.interleave
-    for m, n in [(1, 1), (config.rows, full), (2 * config.rows + 1, full - 1), (1, 3 * full),
-                 (3 * config.rows, full + 7), (config.rows + 1, 2 * full + 1), (2, 2 * full + 8)]:  # fmt: skip
-        tiles = tiles_of(config, m, n)
+    shapes = [(1, 1, 1), (config.rows, full, 1), (2 * config.rows + 1, full - 1, 1), (1, 3 * full, 1),
+              (3 * config.rows, full + 7, 1), (config.rows + 1, 2 * full + 1, 1), (2, 2 * full + 8, 1)]  # fmt: skip
+    if config.fold > 1:
+        shapes += [(13, 2, 2), (16, 3, 4), (17, 3, 4), (35, 1, 8), (5, 4, 2), (19, 7, 2)]
+    for m, n, fold in shapes:
+        tiles = folded_tiles(config, m, n, fold) if fold > 1 else tiles_of(config, m, n)
         want = passes(config, tiles, bool(accumulate), parity)
         initial = [rng.getrandbits(32) for place in want if place.load]
         words = [tile.word(config) for tile in tiles]

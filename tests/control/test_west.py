@@ -1,5 +1,6 @@
 """The feeder of activations: order, places and the two halves of the group memory, under random stalls."""
 
+import itertools
 import random
 
 import pytest
@@ -17,6 +18,8 @@ CONFIGS = {
     "m2": Config(rows=1, max_m=2),
     "m16_e2": Config(rows=1, max_m=16),
     "m16_e1": Config(rows=1, max_m=16, interleave=16),
+    "m4_fold4": Config(rows=1, max_m=4, fold=4),
+    "m8_e2_fold2": Config(rows=1, fold=2, west_lanes=2),
 }
 
 
@@ -26,12 +29,13 @@ def simulation():
         yield sim
 
 
-def places(config: Config, k: int, group: int) -> list[tuple[int, bool]]:
-    """Address of each beat of a tile, and whether it fills its group."""
+def places(config: Config, k: int, group: int, bands: int) -> list[tuple[int, bool]]:
+    """Address of each beat of a tile, and whether it is the last in its half of the memory."""
     found = []
     for start in range(0, k, group):
-        beats = list(range(0, min(group, k - start), config.west_elements))
-        found += [(i, i == len(beats) - 1) for i in range(len(beats))]
+        elements = range(0, min(group, k - start), config.west_elements)
+        beats = [(band * group + i) // config.west_elements for band in range(bands) for i in elements]
+        found += [(beat, i == len(beats) - 1) for i, beat in enumerate(beats)]
     return found
 
 
@@ -44,8 +48,11 @@ def test_feeding(simulation, name, stall):
     bank = 0
     for group in config.group_lengths():
         for k in (1, group - 1, group, group + 1, 3 * group, 4 * group + rng.randint(1, group)):
-            tiles = [Tile(1, 8, i == 2).word(config) for i in range(3)]
-            want = places(config, k, group) * len(tiles)
+            counts = [rng.randint(1, config.most_fold(group)) for _ in range(3)]
+            tiles = [Tile(1, 8, i == 2, bands=bands).word(config) for i, bands in enumerate(counts)]
+            parts = [places(config, k, group, bands) for bands in counts]
+            want = list(itertools.chain(*parts))
+            ends = set(itertools.accumulate(map(len, parts)))
             elements = [rng.getrandbits(16 * config.west_elements) for _ in want]
             part.start(k=k, group=group)
             taken = tile = held = 0  # held: filled groups not yet released
@@ -68,7 +75,7 @@ def test_feeding(simulation, name, stall):
                     assert (control["address"], control["bank"]) == (address, bank)
                     assert part.get("west") == elements[taken]
                     taken += 1
-                tile_ends = filled and taken % (len(want) // 3) == 0
+                tile_ends = filled and taken in ends
                 assert part.get("tiles__ready") == tile_ends
                 tile += tile_ends
                 bank ^= filled

@@ -52,7 +52,7 @@ class Traffic:
         self._config, self._rng = config, rng
         self._result_latency = result_latency
         self._entries = 1 << config.entry_bits
-        self._groups = np.zeros((2, config.rows, config.max_m), np.uint16)
+        self._groups = np.zeros((2, config.rows, config.group_depth), np.uint16)
         self._filled: list[set[int]] = [set(), set()]  # beats of each group
         self._sums: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(self._entries)]  # (time, sums)
         self._initial: dict[int, np.ndarray] = {}
@@ -86,7 +86,7 @@ class Traffic:
         if rng.random() < 0.5:
             return None
         lanes = config.west_elements
-        bank, address = int(rng.integers(2)), int(rng.integers(config.max_m // lanes))
+        bank, address = int(rng.integers(2)), int(rng.integers(config.group_depth // lanes))
         elements = self._operand((config.rows, lanes))
         self._groups[bank, :, address * lanes : (address + 1) * lanes] = elements
         self._filled[bank].add(address)
@@ -95,7 +95,7 @@ class Traffic:
     def _north(self, now: int):
         """A weight to use, one to hold, or both in one."""
         config, rng = self._config, self._rng
-        value, index = self._operand(config.cols), rng.integers(0, config.max_m, config.cols)
+        value, index = self._operand(config.cols), rng.integers(0, config.group_depth, config.cols)
         place = int(rng.integers(4))
         control = self._weight(now, value, index, place)
         if not config.weight_stationary:
@@ -108,7 +108,7 @@ class Traffic:
                 control["clear"] = 1
                 self._holds[:] = False
             self._holds[row] = self._given[row, place] = True
-            for kept, given in zip(self._held, (value, index, keeps)):
+            for kept, given in zip(self._held, (value, index % config.max_m, keeps)):
                 kept[row, place] = given
         return control, value, index
 
@@ -125,7 +125,7 @@ class Traffic:
         lanes = config.west_elements
         held, offset = int(config.weight_stationary and rng.random() < 0.5), 0
         if held:
-            offset = int(rng.integers(config.max_m))
+            offset = int(rng.integers(config.group_depth))
             values, indices, keeps = (kept[:, place] for kept in self._held)
             if not (self._given[:, place].all() and (history or keeps.all())):
                 return None

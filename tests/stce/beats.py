@@ -46,8 +46,9 @@ def controls(
 def edge_vectors(config: Config, steps: Sequence[Step], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Ports of :class:`~sat_hdl.stce.stce.Stce`; where no token comes, the data are random."""
     n, width = len(steps), config.format.width
+    pair = width + config.element_bits
     west = rng.integers(0, 1 << width, (n, config.rows * config.west_elements))
-    north = rng.integers(0, 1 << (width + config.index_bits), (n, config.cols))
+    north = rng.integers(0, 1 << pair, (n, config.cols))
     initial = rng.integers(0, 1 << 32, (n, config.cols))
     for cycle, step in enumerate(steps):
         if step.west:
@@ -65,7 +66,7 @@ def edge_vectors(config: Config, steps: Sequence[Step], rng: np.random.Generator
         "north_control": controls(north_control(config), tokens["north"], rng),
         "exchange_control": controls(exchange_control(config), tokens["exchange"], rng),
         "west": port_values(west, width),
-        "north": port_values(north, width + config.index_bits),
+        "north": port_values(north, pair),
         "initial": port_values(initial, 32),
     }
 

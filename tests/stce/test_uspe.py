@@ -8,7 +8,7 @@ import pytest
 from sat_hdl.config import Config
 from sat_hdl.sim.fast import Simulation
 from sat_hdl.sim.packing import pack_lanes, unpack_lanes
-from sat_hdl.stce.tokens import exchange_layout, weight_layout, west_token
+from sat_hdl.stce.tokens import element_control, exchange_layout, north_control, weight_layout, west_token
 from sat_hdl.stce.uspe import Uspe
 
 from .array_model import Traffic, quiet
@@ -50,6 +50,17 @@ def words(layout, fields: dict[str, np.ndarray]) -> np.ndarray:
 def port(beats: np.ndarray, width: int) -> np.ndarray:
     """Beats as ``Simulation.vectors`` takes, or gives, a port of ``width`` bits."""
     return beats if width > 64 else unpack_lanes(beats, 1, 64)[:, 0] if width > 32 else beats[:, 0]
+
+
+def waited(uspe: Uspe, config: Config, given: np.ndarray) -> np.ndarray:
+    """Bits of north_control, one a cycle → those of element_control; before the first there is no weight."""
+    source, target = north_control(config), element_control(config)
+    made = np.zeros_like(given)
+    for name, (origin, cycles) in uspe.waits.items():
+        field = given >> source[origin].offset & ((1 << source[origin].width) - 1)
+        late = np.concatenate([np.zeros(cycles, given.dtype), field])[: len(given)]
+        made |= late << target[name].offset
+    return made
 
 
 @pytest.mark.parametrize("row", range(ROWS))
@@ -103,7 +114,7 @@ def test_random_traffic(design, row):
         "west": {"control": controls(layouts["west"]["control"].shape, tokens["west"], rng)}
         | {f"elements.{lane}": normalised(elements[:, lane], config) for lane in range(lanes)},
         "north": {
-            "control": controls(layouts["north"]["control"].shape, tokens["north"], rng),
+            "control": waited(uspe, config, controls(north_control(config), tokens["north"], rng)),
             "value": normalised(value, config),
             "index": index,
         },

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sat_hdl.compiler.array_cycles import Supply, conversions, run_product
+from sat_hdl.compiler.array_cycles import Supply, conversions, cuts, run_product
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts
@@ -179,8 +179,10 @@ def compute_run(config: Config, accumulate: bool, m: int, k: int, n: int, sparsi
         # The walk over turns hands the first group's address on at once.
         run = run_stationary(job, accumulate, replace(supply, west=through - 2))
     else:
-        product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group)
+        fold = 1 << (sparsity >> 19 & 3)
+        product = Product(config=config, m=m, k=k, n=n, keep=keep, group=group, fold=fold)
         first += -(-next(product.bands()).stop // config.cols)
+        first += cuts(product, -(-min(m, product.height) // config.rows))
         run = run_product(product, accumulate, supply)
     reads = tuple((first + start, first + end) for start, end in run.reads)
     return ComputeRun(first + run.last + last, run.busy, reads)
