@@ -224,6 +224,7 @@ def changed(name: str, **registers: int) -> tuple[list[int], int]:
         ("compute", {"m": 0}, ErrorCode.EMPTY_SHAPE),
         ("compute", {"sparsity": 0x1008}, ErrorCode.BAD_GROUP),
         ("compute", {"sparsity": 0x0800}, ErrorCode.BAD_KEEP),
+        ("compute", {"sparsity": 0x080802}, ErrorCode.BAD_KEEP),  # folded, which this device can't
         ("compute", {"result": 250}, ErrorCode.OUT_OF_RANGE),
         ("compute", {"north": 1020}, ErrorCode.OUT_OF_RANGE),
         ("compute", {"west": 508}, ErrorCode.OUT_OF_RANGE),
