@@ -14,7 +14,7 @@ from sat_hdl.config import ConfigError
 from sat_hdl.fpga.board_system import BoardSystem
 from sat_hdl.fpga.board_top import DESIGN_MODULE, CoreTop, SystemTop
 from sat_hdl.fpga.boards import Board
-from sat_hdl.fpga.flow import PLACERS, Placed, place_and_route, run_yosys
+from sat_hdl.fpga.flow import PLACERS, ROUTERS, Placed, place_and_route, run_yosys
 from sat_hdl.fpga.target import Cells
 from sat_hdl.fpga.toolchain import run_tool, tool_pool, tool_version
 from sat_hdl.sim.build import cached
@@ -64,17 +64,21 @@ def build(
     seeds: int = 2,
     clock_mhz: float | None = None,
     jobs: int = 2,
-    placer: str = "heap",
+    placer: str = PLACERS[0],
+    router: str = ROUTERS[1],
     progress: Callable[[str], None] = lambda text: None,
 ) -> Bitstream:
     """Builds ``design`` for ``board`` with each seed from 1 to ``seeds`` and keeps the fastest result.
 
     ``design``: a BoardSystem, or a component of streams alone. ``clock_mhz`` is its clock, else the board's own
     choice (a BoardSystem's must be the one that it was made for). A result slower than it is returned
-    all the same: see ``meets_clock``. Every seed's result is cached by content. ``placer``: of nextpnr.
+    all the same: see ``meets_clock``. Every seed's result is cached by content. ``placer``,
+    ``router``: of nextpnr.
     """
     if placer not in PLACERS:
         raise ConfigError(f"The placer must be one of {', '.join(PLACERS)}, not {placer!r}.")
+    if router not in ROUTERS:
+        raise ConfigError(f"The router must be one of {', '.join(ROUTERS)}, not {router!r}.")
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
     clock_mhz = board.clock_mhz if clock_mhz is None else clock_mhz
@@ -101,11 +105,12 @@ def build(
 
         def synthesise() -> None:
             with synthesis:
-                if not (cwd / "netlist.json").exists():
+                if not (cwd / "cells.json").exists():
                     progress("synthesis")
                     for name, text in files.items():
                         (cwd / name).write_text(text)
                     area = target.area(run_yosys(script, cwd=cwd, target=target))
+                    target.check_fits(area)
                     (cwd / "cells.json").write_bytes(msgspec.json.encode(area))
 
         def one(seed: int) -> Path:
@@ -115,7 +120,7 @@ def build(
                 result, bitstream = f"seed{seed}.placed", f"seed{seed}{target.suffix}"
                 placed = place_and_route(
                     cwd, target=target, seed=seed, freq_mhz=top.clock_mhz, pins=target.pins, result=result,
-                    placer=placer,
+                    placer=placer, router=router,
                 )  # fmt: skip
                 options = target.pack_options(placed=result, bitstream=bitstream)
                 run_tool(target.packer, options, cwd=cwd, log=f"pack{seed}.log")
@@ -124,7 +129,7 @@ def build(
                 (folder / "area.json").write_bytes((cwd / "cells.json").read_bytes())
                 (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
 
-            return cached("bitstream", [*parts, placer, str(seed)], make)
+            return cached("bitstream", [*parts, placer, router, str(seed)], make)
 
         folders = dict(zip(range(1, seeds + 1), pool.map(one, range(1, seeds + 1))))
 

@@ -9,12 +9,15 @@ from sat_hdl.config import ConfigError
 from sat_hdl.fpga.carries import open_idle_carries
 from sat_hdl.fpga.ecp5_pll import pll_settings
 from sat_hdl.fpga.target import Cells, Clock, Target, tail
+from sat_hdl.fpga.toolchain import BuildError
 
 __all__ = ["Area", "Ecp5", "parse_target"]
 
-#: Device sizes that nextpnr-ecp5 knows, and speed grades (8 is the fastest).
-_SIZES = ("12f", "25f", "45f", "85f")
+#: Device sizes that nextpnr-ecp5 knows with their logic cells, and speed grades (8 is the fastest).
+_SIZES = {"12f": 24_288, "25f": 24_288, "45f": 43_848, "85f": 83_640}
 _SPEEDS = ("6", "7", "8")
+#: Share of the logic cells that nextpnr's heap placer fills; with more it spreads cells for ever.
+_FULL = 0.9
 #: Picoseconds between registers, by ABC's estimate, that a whole device's logic may take.
 _WHOLE_DELAY_PS = 8000
 #: Fewest flip-flops of a whole device that a synchronous reset or a clock enable of its own is worth.
@@ -43,6 +46,12 @@ class Area(Cells, frozen=True, kw_only=True):
     def lut4_equivalents(self) -> int:
         """LUT4 + 2 per CCU2C + 4 per LUT RAM block. PFUMX and L6MUX21 come with the slice: free."""
         return self.lut4 + 2 * self.ccu2c + 4 * self.lutram
+
+    @property
+    def least_logic_cells(self) -> int:
+        """Of the device that these take: a LUT RAM block makes two more useless. Ends of carry chains come to that,
+        some hundredths of the whole."""
+        return self.lut4_equivalents + 2 * self.lutram
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +125,16 @@ class Ecp5(Target):
             dsp=cells.get("MULT18X18D", 0),
             bram=cells.get("DP16KD", 0) + cells.get("PDPW16KD", 0),
         )
+
+    def check_fits(self, area: Cells) -> None:
+        assert isinstance(area, Area)
+        has, most = _SIZES[self.size], int(_FULL * _SIZES[self.size])
+        if area.least_logic_cells > most:
+            raise BuildError(
+                f"The design takes at least {area.least_logic_cells:,} of the {has:,} logic cells of {self.name}, "
+                f"and nextpnr finds places for no more than {most:,}: choose a smaller array, fewer vector lanes, "
+                "or a narrower memory port."
+            )
 
     def mend(self, netlist: Path) -> None:
         open_idle_carries(netlist)

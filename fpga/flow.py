@@ -13,6 +13,7 @@ from sat_hdl.sim.build import cached
 
 __all__ = [
     "PLACERS",
+    "ROUTERS",
     "Placed",
     "Step",
     "area_of",
@@ -24,6 +25,8 @@ __all__ = [
 #: nextpnr's placers: "heap" finds faster results, "static" finds them sooner (a 4 × 4 core: 83 against 91 MHz in
 #: 6.0 against 7.7 minutes).
 PLACERS = ("heap", "static")
+#: nextpnr's routers: "router1" routes a component as it is measured; "router2" a whole accelerator, sooner.
+ROUTERS = ("router1", "router2")
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,16 +97,17 @@ def place_and_route(
     freq_mhz: float,
     pins: str | None = None,
     result: str | None = None,
-    placer: str = "heap",
+    placer: str = PLACERS[0],
+    router: str = ROUTERS[0],
 ) -> Placed:
     """Places and routes ``cwd/netlist.json``. Not meeting ``freq_mhz`` is no error: see ``fmax_mhz``.
 
     ``pins``: a file in ``cwd``; without it pins are placed anywhere. ``result``: file in ``cwd`` for the target's
-    packer. ``placer``: see :data:`PLACERS`.
+    packer. ``placer``, ``router``: see :data:`PLACERS`, :data:`ROUTERS`.
     """
     report = f"seed{seed}.json"
     arguments = [*target.options, "--json", "netlist.json", "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
-    arguments += ["--timing-allow-fail", "--report", report, "--placer", placer]
+    arguments += ["--timing-allow-fail", "--report", report, "--placer", placer, "--router", router]
     arguments += target.route_options(pins=pins, placed=result)
     run_tool(target.router, arguments, cwd=cwd, log=f"seed{seed}.log")
     return _read_report(json.loads((cwd / report).read_text()))

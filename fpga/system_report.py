@@ -20,7 +20,7 @@ from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.control.vector_unit import READERS, WRITERS
 from sat_hdl.fpga.ecp5 import Area, parse_target
-from sat_hdl.fpga.flow import Placed, area_of, place_and_route, synthesise
+from sat_hdl.fpga.flow import ROUTERS, Placed, area_of, place_and_route, synthesise
 from sat_hdl.fpga.harness import Harness
 from sat_hdl.fpga.toolchain import tool_version
 from sat_hdl.memory.north_buffer import NorthBuffer
@@ -49,7 +49,7 @@ def place_system(
     text = emit(Harness(make("system", config)), "top")
     device = parse_target(target)
     script = device.script("", text, top="top", whole=True)
-    parts = [text, script, *device.options, placer, str(seed)]
+    parts = [text, script, *device.options, placer, ROUTERS[1], str(seed)]
     parts += [tool_version(tool) for tool in ("yosys", "nextpnr-ecp5")]
 
     def run(folder: Path) -> None:
@@ -57,8 +57,11 @@ def place_system(
             cwd = Path(scratch)
             progress("system: synthesis")
             area = device.area(synthesise(text, target=device, top="top", cwd=cwd, whole=True))
+            device.check_fits(area)
             progress("system: place and route")
-            placed = place_and_route(cwd, target=device, seed=seed, freq_mhz=100, placer=placer)
+            placed = place_and_route(
+                cwd, target=device, seed=seed, freq_mhz=100, placer=placer, router=ROUTERS[1]
+            )
         (folder / "area.json").write_bytes(msgspec.json.encode(area))
         (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
 

@@ -122,6 +122,10 @@ class Target(ABC):
     def area(self, cells: Mapping[str, int]) -> Cells:
         """From Yosys' count of cells by type."""
 
+    def check_fits(self, area: Cells) -> None:
+        """Raises BuildError for what place and route would never end with; here nothing."""
+        return
+
     def mend(self, netlist: Path) -> None:
         """Changes what Yosys wrote to what place and route makes the most of; as it is, nothing."""
         return

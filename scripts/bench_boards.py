@@ -24,7 +24,7 @@ REPORTS = Path(__file__).parent.parent / "fpga" / "reports" / "boards"
 KEEP, GROUP = 2, 8
 
 
-def measure(name: str, seeds: int, placer: str, jobs: int) -> dict[str, Any]:
+def measure(name: str, seeds: int, placer: str, router: str, jobs: int) -> dict[str, Any]:
     """Builds the board's own choice. → its report."""
     chosen = board(name)
     config = preset(chosen.preset)
@@ -33,7 +33,7 @@ def measure(name: str, seeds: int, placer: str, jobs: int) -> dict[str, Any]:
     def say(text: str) -> None:
         print(f"{name}: {text}", flush=True)
 
-    made = build(design, chosen, seeds=seeds, placer=placer, jobs=jobs, progress=say)
+    made = build(design, chosen, seeds=seeds, placer=placer, router=router, jobs=jobs, progress=say)
     return {
         "board": name,
         "component": chosen.component,
@@ -42,6 +42,7 @@ def measure(name: str, seeds: int, placer: str, jobs: int) -> dict[str, Any]:
         "cols": config.cols,
         "target": chosen.target.name,
         "placer": placer,
+        "router": router,
         "tools": [tool_version(tool) for tool in ("yosys", chosen.target.router, chosen.target.packer)],
         "logic_cell": chosen.target.logic_cell,
         **made.report(),
@@ -76,12 +77,13 @@ def main(
     boards: Annotated[list[str], typer.Argument(help="Boards of `sat-hdl boards`.", show_default=False)],
     seeds: Annotated[int, typer.Option(help="Place and route this many times.", min=1)] = 3,
     placer: Annotated[str, typer.Option(help="nextpnr's placer: heap or static.")] = "heap",
+    router: Annotated[str, typer.Option(help="nextpnr's router: router2 or router1.")] = "router2",
     jobs: Annotated[int, typer.Option(help="Seeds at a time.", min=1)] = 2,
 ):
     """Builds each board and keeps its report."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     for name in boards:
-        report = measure(name, seeds, placer, jobs)
+        report = measure(name, seeds, placer, router, jobs)
         (REPORTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
         fmax = ", ".join(f"{seed['fmax_mhz']:.1f}" for seed in report["seeds"])
         print(f"{name}: {fmax} MHz, {report['clock_mhz']:g} asked for", flush=True)

@@ -36,6 +36,7 @@ def command(
     placer: Annotated[
         str, typer.Option(help="nextpnr's placer: heap finds faster results, static finds them sooner.")
     ] = "heap",
+    router: Annotated[str, typer.Option(help="nextpnr's router: router2 or router1.")] = "router2",
     json: Json = False,
 ):
     """A bitstream of the accelerator behind a board's serial port, or of what of it fits there.
@@ -52,7 +53,9 @@ def command(
     kind = component or wanted_board.component
     with progress(f"Building for {board}") as say, atomic_dir(output) as folder:
         design = design_for(wanted_board, wanted, kind=kind, clock_mhz=clock_mhz)
-        made = build(design, wanted_board, seeds=seeds, clock_mhz=clock_mhz, placer=placer, progress=say)
+        made = build(
+            design, wanted_board, seeds=seeds, clock_mhz=clock_mhz, placer=placer, router=router, progress=say
+        )
         if not made.meets_clock and not allow_timing_fail:
             raise Failure(
                 f"The best of {seeds} seeds reaches {made.fmax_mhz:.1f} MHz, less than the "

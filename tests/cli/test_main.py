@@ -48,6 +48,7 @@ WRONG_USE = {
     "no such board": ["build", "-o", "OUT", "--board", "ulx4s"],
     "an impossible clock": ["build", "-o", "OUT", "--board", "ulx3s-85f", "--clock-mhz", "4000"],
     "no such placer": ["build", "-o", "OUT", "--board", "ulx3s-85f", "--placer", "luck"],
+    "no such router": ["build", "-o", "OUT", "--board", "ulx3s-85f", "--router", "luck"],
 }
 
 

@@ -3,12 +3,14 @@
 from collections import Counter
 
 import msgspec
+import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from sat_hdl.fpga.ecp5 import parse_target
+from sat_hdl.fpga.ecp5 import Area, parse_target
 from sat_hdl.fpga.flow import synthesise
+from sat_hdl.fpga.toolchain import BuildError
 from sat_hdl.sim.verilog import emit
 
 _SIZES = (2, 5, 12, 24)
@@ -57,3 +59,14 @@ def test_few_registers_have_no_reset_of_their_own_in_a_whole_device(tmp_path):
     resets, registers = _registers(tmp_path / "block", whole=False)
     assert sorted(resets.values()) == sorted(_SIZES)
     assert registers == sum(_SIZES)
+
+
+@pytest.mark.parametrize(("size", "cells"), [("25f", 24_288), ("85f", 83_640)])
+def test_what_nextpnr_finds_no_places_for_is_refused(size, cells):
+    target, most = parse_target(f"ecp5-{size}-6"), cells * 9 // 10
+    fits = Area(lut4=most - 80, ccu2c=10, lutram=10, ff=0, dsp=0, bram=0)
+    target.check_fits(fits)
+    for field in ("lut4", "ccu2c", "lutram"):
+        more = msgspec.structs.replace(fits, **{field: getattr(fits, field) + 1})
+        with pytest.raises(BuildError, match=f"of the {cells:,} logic cells .* no more than {most:,}"):
+            target.check_fits(more)
