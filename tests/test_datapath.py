@@ -22,6 +22,7 @@ from sat_hdl.sim.run import HEAVY, NONE, Stall
 CONFIGS = {
     "r2c2": Config(rows=2, cols=2, west_depth=512, north_depth=1024),
     "r4c8_d32": Config(rows=4, cols=8, memory_bits=32, west_depth=512),
+    "r4c1_d32": Config(rows=4, cols=1, memory_bits=32, west_depth=512, north_depth=1024),
     "r2c4_os": Config(rows=2, cols=4, weight_stationary=False),
     "r8c4_m16_d128": Config(rows=8, cols=4, max_m=16, memory_bits=128),
     "r2c2_fold4": Config(rows=2, cols=2, fold=4, west_depth=512, north_depth=1024),

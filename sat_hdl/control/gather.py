@@ -158,7 +158,8 @@ class Gather(wiring.Component):
         ends_run, last = Signal(), Signal()
         step = Mux(narrow, narrow_step, wide_step)
         go, finishes = Signal(), Signal()
-        m.d.comb += finishes.eq(left <= step)
+        # (Of a single column's words each step is the last.)
+        m.d.comb += finishes.eq(left <= step if config.cols > 1 else 1)
         take = Signal()
         m.d.comb += [
             take.eq(self.words.valid & fifo.r_rdy & ((left == 0) | (go & finishes))),

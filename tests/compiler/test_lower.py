@@ -15,6 +15,7 @@ from .training import NETWORKS, Training, compiled, settings
 
 CONFIGS = {
     "2x2": Config(rows=2, cols=2, west_depth=512, north_depth=1024, result_depth=256),
+    "4x1, one column": Config(rows=4, cols=1, memory_bits=32, north_depth=2048),
     "4x4, small buffers": Config(
         rows=4, cols=4, memory_bits=128, west_depth=64, north_depth=128, result_depth=256
     ),
