@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sat_hdl.cli.operands import sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config, preset_name
+from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config, chosen_parts, preset_name
 from sat_hdl.cli.output import atomic_file, console, print_json
 from sat_hdl.cli.scheduling import (
     BatchOption,
@@ -25,7 +25,6 @@ from sat_hdl.cli.scheduling import (
     PartsOption,
     chosen_dataflows,
     chosen_moments,
-    chosen_parts,
     chosen_port,
     port_told,
 )

@@ -12,7 +12,7 @@ from sat_hdl.config import Config, require
 
 __all__ = [
     "BatchOption", "DataflowOption", "LatencyOption", "MemoryOption", "MhzOption", "Moment", "MomentOption",
-    "PartsOption", "chosen_dataflows", "chosen_moments", "chosen_parts", "chosen_port", "port_told",
+    "PartsOption", "chosen_dataflows", "chosen_moments", "chosen_port", "port_told",
 ]  # fmt: skip
 
 
@@ -51,16 +51,6 @@ PartsOption = Annotated[
         metavar="NUMBER",
     ),
 ]
-
-
-def chosen_parts(text: str) -> int | None:
-    """``"auto"`` → None."""
-    if text == "auto":
-        return None
-    require(
-        text.isdecimal() and int(text) >= 1, f"`--parts` must be auto or a number from 1 on, not {text!r}."
-    )
-    return int(text)
 
 
 def chosen_port(config: Config, gbps: float | None, mhz: float, latency: int) -> MemoryPort:

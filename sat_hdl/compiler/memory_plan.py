@@ -1,6 +1,6 @@
 """Where tensors lie in the device's memory."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sat_hdl.compiler.formats import Activation, Blocked, Copy, Vector, up
@@ -40,6 +40,16 @@ class Tensor:
         """``form`` of a copy of weights."""
         assert isinstance(self.form, Copy), self
         return self.form
+
+    def samples(self, which: range) -> "Tensor":
+        """Of an activation: some of its samples. Their place has a name of its own, so who reads or writes them waits
+        for nobody who has to do with others."""
+        form = self.image
+        if which == range(form.shape[0]):
+            return self
+        address = self.place.address + which.start * form.size // form.shape[0]
+        name = f"{self.place.name}[{which.start}:{which.stop}]"
+        return Tensor(Place(name, address), replace(form, shape=(len(which), *form.shape[1:])))
 
     @property
     def size(self) -> int:
