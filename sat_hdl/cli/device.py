@@ -68,8 +68,8 @@ StepPartsOption = Annotated[
     str,
     typer.Option(
         "--parts",
-        help="How many parts the batch is cut into in the forward pass, so that vector work runs beside products; "
-        "`auto` is one, two or four, by the cycle model. The bits are the same.",
+        help="How many parts the batch is cut into, so that vector work runs beside products; `auto` is one, two or "
+        "four, by the cycle model. The bits are the same.",
         metavar="NUMBER",
     ),
 ]

@@ -1,13 +1,12 @@
 """The forward pass of a network as a program."""
 
-from collections.abc import Iterator
 from itertools import product
 
 from sat_hdl.compiler.graph import Node, Window
 from sat_hdl.compiler.jobs import Correlation, Walk
 from sat_hdl.compiler.layers import Add, AvgPool, Flatten, MaxPool, Relu
 from sat_hdl.compiler.memory_plan import Tensor
-from sat_hdl.compiler.parts import shares
+from sat_hdl.compiler.parts import ranges
 from sat_hdl.compiler.placed import Placed, window_of
 from sat_hdl.compiler.products import Products
 from sat_hdl.compiler.program import Label, Program
@@ -54,11 +53,6 @@ class Forward:
                 self._groups.append([])
             self._groups[-1].append(node)
 
-    @property
-    def overlaps(self) -> bool:
-        """Whether there is vector work that a product could run beside."""
-        return any(not node.has_weights for group in self._groups for node in group)
-
     def _stored(self, node: Node) -> Node:
         """Whose output the results of a node are: its own, or the ReLU's that takes them."""
         fused = self.placed.fused
@@ -69,7 +63,7 @@ class Forward:
         program = Program()
         products = Products(self.placed.config, program, self.placed.choose)
         vectors = Vectors(self.placed.config, program)
-        for group, samples in product(self._groups, _shares(self.placed.batch, parts)):
+        for group, samples in product(self._groups, ranges(self.placed.batch, parts)):
             for node in group:
                 program.label = Label(node.name, "FF")
                 out = self.placed.outputs[self._stored(node).number].samples(samples)
@@ -108,11 +102,3 @@ class Forward:
                 factor=None if largest else 1 / window.positions,
             )
         )  # fmt: skip
-
-
-def _shares(batch: int, parts: int) -> Iterator[range]:
-    """The samples of each part."""
-    start = 0
-    for count in shares(batch, parts):
-        yield range(start, start + count)
-        start += count

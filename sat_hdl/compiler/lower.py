@@ -1,6 +1,8 @@
 """A network → the programs of a training step: forward; then, from the logits' gradient, backward and update."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -74,8 +76,8 @@ def compile_step(
     nesterov: whether the momentum is Nesterov's.
     dataflow: of the products: "os"; "ws", wherever it is possible; or "auto", both. Of all ways of cutting a product
         with these, it is the one of fewest cycles by the cycle model, see :mod:`~sat_hdl.compiler.choose`.
-    parts: of the batch in the forward pass, at most one a sample, so that vector work runs beside products; "auto" is
-        one, two or four, by the cycle model. The bits are the same.
+    parts: of the batch, at most one a sample, so that vector work runs beside products; "auto" is one, two or four,
+        for each pass what takes the fewest cycles by the cycle model. The bits are the same.
     memory: that the device is to work with; by default as :class:`Memory` is by itself.
 
     Raises
@@ -88,8 +90,8 @@ def compile_step(
     )
     choose = Chooser(config, memory, dataflow)
     placed = Placed(graph, config, batch=batch, method=method, keep=keep, group=group, choose=choose)
-    forward = _forward(placed, parts, memory)
-    backward = Backward(placed).lower(nesterov=nesterov)
+    forward = _best(Forward(placed).lower, placed, parts, memory)
+    backward = _best(partial(Backward(placed).lower, nesterov=nesterov), placed, parts, memory)
     images = [program.image() for program in (forward, backward)]
     addresses = [placed.memory.take(len(image)) for image in images]
     return Step(
@@ -100,14 +102,13 @@ def compile_step(
     )  # fmt: skip
 
 
-def _forward(placed: Placed, parts: int | str, memory: Memory | None) -> Program:
-    """The forward pass, its batch in the best number of parts."""
-    forward = Forward(placed)
+def _best(
+    lower: Callable[[int], Program], placed: Placed, parts: int | str, memory: Memory | None
+) -> Program:
+    """A pass with its batch in ``parts``, or in the best number of them."""
     if isinstance(parts, int):
-        return forward.lower(parts)
-    programs = [
-        forward.lower(count) for count in _PARTS if count == 1 or (forward.overlaps and count <= placed.batch)
-    ]
+        return lower(parts)
+    programs = [lower(count) for count in _PARTS if count <= placed.batch]
     best, least = programs[0], inf
     for program in programs if len(programs) > 1 else ():
         cycles = predict(program.words(), placed.config, memory, limit=least).cycles

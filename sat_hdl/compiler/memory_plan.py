@@ -1,5 +1,6 @@
 """Where tensors lie in the device's memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -48,8 +49,14 @@ class Tensor:
         if which == range(form.shape[0]):
             return self
         address = self.place.address + which.start * form.size // form.shape[0]
-        name = f"{self.place.name}[{which.start}:{which.stop}]"
-        return Tensor(Place(name, address), replace(form, shape=(len(which), *form.shape[1:])))
+        return Tensor(
+            Place(self.place.part(which), address), replace(form, shape=(len(which), *form.shape[1:]))
+        )
+
+    def joined(self, parts: Sequence[range]) -> "Tensor":
+        """All of it, for one who must wait for all of ``parts`` of its samples."""
+        cuts = (0, *(part.stop for part in parts)) if len(parts) > 1 else ()
+        return replace(self, place=replace(self.place, cuts=cuts))
 
     @property
     def size(self) -> int:

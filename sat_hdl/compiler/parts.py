@@ -14,6 +14,7 @@ batch in one part goes through all phases of its vector work in one command.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 from sat_hdl.compiler.blocks import Plan
 from sat_hdl.compiler.memory_port import MemoryPort
@@ -21,7 +22,7 @@ from sat_hdl.compiler.networks.vector_costs import Sweep
 from sat_hdl.compiler.overlap import Task
 from sat_hdl.config import Config
 
-__all__ = ["MOST_PARTS", "Pass", "Work", "shares"]
+__all__ = ["MOST_PARTS", "Pass", "Work", "ranges", "shares"]
 
 #: Parts that are tried, at most.
 MOST_PARTS = 32
@@ -35,6 +36,12 @@ def shares(batch: int, parts: int) -> tuple[int, ...]:
     parts = min(parts, batch)
     each, more = divmod(batch, parts)
     return (each + 1,) * more + (each,) * (parts - more)
+
+
+def ranges(batch: int, parts: int) -> list[range]:
+    """The samples of each of :func:`shares`."""
+    ends = [0, *accumulate(shares(batch, parts))]
+    return [range(*pair) for pair in pairwise(ends)]
 
 
 @dataclass(kw_only=True)

@@ -6,8 +6,9 @@ What is assumed, beside what :mod:`sat_hdl.compiler.blocks` says of a single pro
   opposite order, a part waiting for the same part of the layer before. Vector work (normalisation, activation,
   pooling, sums) runs in the vector unit, beside other parts' products. ReLU and bias of the forward pass cost
   nothing: the store and the product's start do them.
-- How many parts is chosen for each pass, by this estimate: powers of two, as long as twice as many are faster. Of
-  the compiler's programs (:mod:`~sat_hdl.compiler.lower`) only the forward one goes in parts yet.
+- How many parts is chosen for each pass, by this estimate: powers of two, as long as twice as many are faster. The
+  compiler's programs (:mod:`~sat_hdl.compiler.lower`) go in parts, too, but each unit in a fixed order, and one that
+  waits soon holds up the others' commands behind its own.
 - Array and vector unit run at the same time where neither waits for the other: WU of a layer, bias gradients, and
   updates wait but for dY (and dW), so they fill what the backward chain leaves; the chain goes first. Two units
   share memory's bandwidth; beyond it both slow down in proportion.
