@@ -1,5 +1,5 @@
-"""Whatever a unit reads or writes in memory, semaphores order it with who else has to do with it: byte by byte, however
-long units take. Told by addresses, and not by the names from which the compiler makes the semaphores."""
+"""Whatever a unit reads or writes in memory, semaphores order it with who else has to do with it: byte by byte,
+however long units take. Told by addresses, and not by the names from which the compiler makes the semaphores."""
 
 from collections import deque
 from dataclasses import replace
