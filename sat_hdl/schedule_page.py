@@ -65,13 +65,14 @@ def roofline(ax: Axes, schedule: Schedule) -> None:
 
 
 def timeline(ax: Axes, schedule: Schedule) -> None:
-    """When each unit works on what."""
+    """When each unit works on what, part by part."""
     for stage, (colour, _, label) in _STAGES.items():
         for row, unit in enumerate(UNITS):
             bars = [
-                (entry.start / 1e6, (entry.end - entry.start) / 1e6)
+                (slot.start / 1e6, (slot.end - slot.start) / 1e6)
                 for entry in schedule.entries
                 if entry.stage == stage and entry.unit == unit
+                for slot in entry.slots
             ]
             if bars:
                 ax.broken_barh(bars, (row - 0.35, 0.7), color=colour, label=label, linewidth=0)

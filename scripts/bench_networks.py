@@ -51,6 +51,7 @@ def ablation_table(say: Callable[[str], None]) -> list[str]:
     """What each choice of the scheduler is worth: BDWP at 2:8, without it, in cycles of the step."""
     variants: dict[str, dict[str, object]] = {
         "all of it": {},
+        "a batch in one part": {"parts": 1},
         "pruned on the fly, never ahead": {"pruning": PRUNING[1:]},
         "never folded": {"dataflows": find_dataflows("os,os-t,ws")},
         "output-stationary alone, not folded": {"dataflows": find_dataflows("os")},

@@ -84,7 +84,8 @@ def array_products(config: Config, count: int, seed: int) -> Iterator[Check]:
 
 @dataclass(frozen=True, kw_only=True)
 class StepCase:
-    """A training step. ``latency``: of memory; keep, group, method, dataflow: see ``compile_step``."""
+    """A training step. ``latency``: of memory; keep, group, method, dataflow, parts: see
+    ``compile_step``."""
 
     model: str
     batch: int
@@ -92,13 +93,15 @@ class StepCase:
     keep: int = 2
     group: int = 8
     dataflow: str = "auto"
+    parts: int | str = "auto"
     latency: int = 10
     bandwidth: float | None = None
 
     def __str__(self) -> str:
         how = "dense" if self.method == "dense" else f"{self.method} {self.keep}:{self.group}"
         memory = f"latency {self.latency}" + (f", {self.bandwidth} beats a cycle" if self.bandwidth else "")
-        return f"{self.model}, {how}, batch {self.batch}, {self.dataflow}, {memory}"
+        batch = f"batch {self.batch}" + ("" if self.parts == "auto" else f" in {self.parts}")
+        return f"{self.model}, {how}, {batch}, {self.dataflow}, {memory}"
 
 
 #: Devices that are compared: those that random programs run on, and that of 8 × 8.
@@ -212,7 +215,7 @@ class Watched:
         """A whole training step: its two programs."""
         step = compile_step(
             build(MODELS[case.model]), self.config, batch=case.batch, method=case.method, keep=case.keep,
-            group=case.group, dataflow=case.dataflow,
+            group=case.group, dataflow=case.dataflow, parts=case.parts,
         )  # fmt: skip
         memory = Memory(read_latency=case.latency, write_latency=case.latency, bandwidth=case.bandwidth)
         parts = [self.run(str(case), *program, memory) for program in _programs(step)]

@@ -26,12 +26,13 @@ PROGRAMS = ("forward", "backward")
 
 def compiled_step(
     graph: Graph, config: NetworkConfig, device: Config, batch: int, *, dataflow: str = "auto",
-    memory: Memory | None = None,
+    parts: int | str = "auto", memory: Memory | None = None,
 ) -> Step:  # fmt: skip
-    """A step of training by ``config`` with ``batch`` samples. ``dataflow``, ``memory``: see :func:`compile_step`."""
+    """A step of training by ``config`` with ``batch`` samples. ``dataflow``, ``parts``, ``memory``: see
+    :func:`compile_step`."""
     return compile_step(
         graph, device, batch=batch, method=config.method, keep=config.keep, group=config.group,
-        nesterov=config.nesterov, dataflow=dataflow, memory=memory,
+        nesterov=config.nesterov, dataflow=dataflow, parts=parts, memory=memory,
     )  # fmt: skip
 
 

@@ -53,16 +53,17 @@ def step_image(
     batch: int,
     *,
     dataflow: str = "auto",
+    parts: int | str = "auto",
     memory: Memory | None = None,
 ) -> Image:
     """A step of ``trainer``, from its parameters, on ``batch`` samples: normal inputs and labels, drawn by its seed.
 
     "forward" and "backward" run one after the other: the logits' gradient that the host would compute in between is
-    there already, from the golden model. ``dataflow``, ``memory``: see
+    there already, from the golden model. ``dataflow``, ``parts``, ``memory``: see
     :func:`~sat_hdl.compiler.lower.compile_step`.
     """
     config = trainer.config
-    step = compiled_step(graph, config, device, batch, dataflow=dataflow, memory=memory)
+    step = compiled_step(graph, config, device, batch, dataflow=dataflow, parts=parts, memory=memory)
     filled = _Memory(device, -(-step.size // 4096) * 4096)
     host = Accelerator(filled)
     host.load(step)

@@ -1,11 +1,14 @@
 """The driver on the simulated device: whole training steps bit for bit, whatever the memory does, and what fails."""
 
 import functools
+from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
 
 from sat_hdl.compiler.layers import Add, AvgPool, Conv2d, Flatten, Linear, MaxPool, Model, Relu
+from sat_hdl.compiler.memory_plan import Tensor
 from sat_hdl.config import Config
 from sat_hdl.control.isa import Instruction, Op, decode, encode
 from sat_hdl.driver import Accelerator, DeviceError
@@ -44,9 +47,11 @@ def design(config: Config) -> str:
     return emit(SatTop(config), "top")
 
 
-def start(name_or_model, config: Config, given, dataflow: str = "auto", **memory) -> Training:
+def start(
+    name_or_model, config: Config, given, dataflow: str = "auto", parts: int | str = "auto", **memory
+) -> Training:
     model = NETWORKS[name_or_model] if isinstance(name_or_model, str) else name_or_model
-    step = compiled(model, config, given, dataflow)
+    step = compiled(model, config, given, dataflow, parts=parts)
     size = -(-step.size // 64) * 64
     outside = MemoryConfig(size=size, **memory)
     accelerator = Accelerator(SimTransport(config, outside, design=design(config)), limit=5_000_000)
@@ -80,6 +85,35 @@ def test_folded(name):
 def test_dataflows(config, dataflow):
     """Every dense product one way or the other."""
     start(TINY, config, settings("bdwp", 1, 4, batch=3), dataflow, read_latency=20).run()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, "auto"])
+@pytest.mark.parametrize("dataflow", ["os", "ws"])
+def test_parts(dataflow, parts):
+    """Two parts of three samples are unequal; memory is slow, so that what must wait and doesn't comes too early."""
+    start(
+        TINY, CONFIG, settings("bdwp", 1, 4, batch=3), dataflow, parts, read_latency=60, write_latency=60
+    ).run()
+
+
+@pytest.mark.parametrize("name, batch, parts", [("cnn", 5, 2), ("cnn", 4, "auto"), ("resnet", 5, 3)])
+def test_parts_of_networks(name, batch, parts):
+    start(name, SMALL, settings("bdwp", 2, 4, batch), parts=parts, read_latency=20).run()
+
+
+def test_a_part_waits_for_what_it_needs(monkeypatch):
+    """Were tensors' parts not told apart by name, units would take what is not there yet."""
+    names = count()
+
+    def samples(tensor: Tensor, which: range) -> Tensor:
+        found = whole(tensor, which)
+        return replace(found, place=replace(found.place, name=f"nobody's {next(names)}"))
+
+    whole = Tensor.samples
+    monkeypatch.setattr(Tensor, "samples", samples)
+    steps = start(TINY, CONFIG, settings("bdwp", 1, 4, batch=3), parts=3, read_latency=60, write_latency=60)
+    with pytest.raises(AssertionError, match="logits: "):
+        steps.run()
 
 
 @pytest.mark.parametrize("model, batch", [(TINY, 3), (ODD, 2)], ids=["tiny", "odd"])

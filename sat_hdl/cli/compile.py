@@ -13,6 +13,7 @@ from sat_hdl.cli.device import (
     SeedOption,
     SparsityOption,
     StepDataflowOption,
+    StepPartsOption,
     expected_memory,
     model_image,
     predicted_cycles,
@@ -37,6 +38,7 @@ def command(
     batch: BatchOption = 16,
     seed: SeedOption = 0,
     dataflow: StepDataflowOption = Dataflow.auto,
+    parts: StepPartsOption = "auto",
     latency: LatencyOption = "10",
     preset: Preset = None,
     config: ConfigFile = None,
@@ -52,7 +54,7 @@ def command(
 
     wanted, memory = chosen_config(preset, config), expected_memory(latency)
     with atomic_file(output) as partial, progress(f"Compiling {model}"):
-        image = model_image(model, method, sparsity, batch, seed, wanted, dataflow, memory)
+        image = model_image(model, method, sparsity, batch, seed, wanted, dataflow, parts, memory)
         save_image(partial, image)
     result = {
         "output": str(output),
@@ -62,6 +64,7 @@ def command(
         "batch": batch,
         "seed": seed,
         "dataflow": dataflow.value,
+        "parts": parts,
         "latency": memory.read_latency,
         "preset": preset_name(preset, config),
         "rows": wanted.rows,

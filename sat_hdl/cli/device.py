@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from sat_hdl.cli.operands import sparsity_of
-from sat_hdl.cli.options import Dataflow, check_dataflow
+from sat_hdl.cli.options import Dataflow, check_dataflow, chosen_parts
 from sat_hdl.config import Config, ConfigError, require
 from sat_hdl.image import Image, ImageProgram
 
 __all__ = [
     "BatchOption", "DeviceOption", "LatencyOption", "LimitOption", "Method", "MethodOption", "SeedOption",
-    "SparsityOption", "StallOption", "StepDataflowOption", "checked_limit", "counter_rows", "expected_memory",
-    "memory_config", "model_image", "number", "predicted_cycles",
+    "SparsityOption", "StallOption", "StepDataflowOption", "StepPartsOption", "checked_limit", "counter_rows",
+    "expected_memory", "memory_config", "model_image", "number", "predicted_cycles",
 ]  # fmt: skip
 
 #: Of memory that an image or a program may ask for: what 32-bit addresses reach.
@@ -62,6 +62,15 @@ StepDataflowOption = Annotated[
         "--dataflow",
         help="Of the products: output-stationary alone; weight-stationary wherever it is possible; or, product by "
         "product, the faster one by the cycle model. The bits are the same.",
+    ),
+]
+StepPartsOption = Annotated[
+    str,
+    typer.Option(
+        "--parts",
+        help="How many parts the batch is cut into, so that vector work runs beside products; `auto` is one, two or "
+        "four, by the cycle model. The bits are the same.",
+        metavar="NUMBER",
     ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", help="Cycles after which a program is ended as failed.")]
@@ -124,12 +133,14 @@ def model_image(
     seed: int,
     config: Config,
     dataflow: Dataflow,
+    parts: str,
     memory: Any,
 ) -> Image:
     """A training step of the model called ``name``, in a TOML file, or in a Python file.
 
-    ``dataflow``, ``memory``: see :func:`~sat_hdl.compiler.lower.compile_step`."""
+    ``dataflow``, ``parts``, ``memory``: see :func:`~sat_hdl.compiler.lower.compile_step`."""
     check_dataflow(dataflow, config)
+    count = chosen_parts(parts)
     from sat_hdl.compiler.graph import build
     from sat_hdl.compiler.imported import chosen_model
     from sat_hdl.sim.golden.engine import GoldenEngine
@@ -145,7 +156,9 @@ def model_image(
     graph = build(imported.model)
     trainer = NetworkTrainer(graph, settings, GoldenEngine(config.operand_format))
     trainer.network.begin_with(imported.weights, imported.biases)
-    return step_image(graph, trainer, config, batch, dataflow=dataflow.value, memory=memory)
+    return step_image(
+        graph, trainer, config, batch, dataflow=dataflow.value, parts=count or "auto", memory=memory
+    )
 
 
 def predicted_cycles(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sat_hdl.config import PRESETS, Config, ConfigError, load, preset
+from sat_hdl.config import PRESETS, Config, ConfigError, load, preset, require
 
 __all__ = [
     "ConfigFile",
@@ -17,6 +17,7 @@ __all__ = [
     "Preset",
     "check_dataflow",
     "chosen_config",
+    "chosen_parts",
     "preset_name",
 ]
 
@@ -73,3 +74,13 @@ def check_dataflow(dataflow: Dataflow, config: Config):
 
     if dataflow is Dataflow.ws:
         check_stationary(config)
+
+
+def chosen_parts(text: str) -> int | None:
+    """A number of parts of a batch; ``"auto"`` → None."""
+    if text == "auto":
+        return None
+    require(
+        text.isdecimal() and int(text) >= 1, f"`--parts` must be auto or a number from 1 on, not {text!r}."
+    )
+    return int(text)

@@ -17,6 +17,7 @@ from sat_hdl.cli.device import (
     SparsityOption,
     StallOption,
     StepDataflowOption,
+    StepPartsOption,
     checked_limit,
     expected_memory,
     memory_config,
@@ -52,6 +53,7 @@ def command(
     batch: BatchOption = 16,
     seed: SeedOption = 0,
     dataflow: StepDataflowOption = Dataflow.auto,
+    parts: StepPartsOption = "auto",
     latency: LatencyOption = "10",
     stall: StallOption = 0.0,
     limit: LimitOption = 1_000_000_000,
@@ -93,7 +95,7 @@ def command(
     else:
         title = f"{model}, {method.value}{'' if method is Method.dense else f' {sparsity}'}, batch {batch}"
         image = model_image(
-            str(model), method, sparsity, batch, seed, chosen_config(preset, config), dataflow,
+            str(model), method, sparsity, batch, seed, chosen_config(preset, config), dataflow, parts,
             expected_memory(latency),
         )  # fmt: skip
     used = image.config

@@ -1,5 +1,6 @@
 """``sat-hdl schedule``: how a network's training step is best done on a device, and how long it takes."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sat_hdl.cli.operands import sparsity_of
-from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config, preset_name
+from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config, chosen_parts, preset_name
 from sat_hdl.cli.output import atomic_file, console, print_json
 from sat_hdl.cli.scheduling import (
     BatchOption,
@@ -21,6 +22,7 @@ from sat_hdl.cli.scheduling import (
     MhzOption,
     Moment,
     MomentOption,
+    PartsOption,
     chosen_dataflows,
     chosen_moments,
     chosen_port,
@@ -49,6 +51,7 @@ def command(
     ] = Method["bdwp"],
     sparsity: Annotated[str, typer.Option(help="N:M; of no effect for `dense`.", metavar="N:M")] = "2:8",
     batch: BatchOption = None,
+    parts: PartsOption = "auto",
     memory_gbps: MemoryOption = None,
     mhz: MhzOption = 200.0,
     latency: LatencyOption = 40,
@@ -66,14 +69,15 @@ def command(
     and predicts its cycles, beside the best dense schedule on the same device. Nothing is simulated.
 
     The configuration is paper-32x32 unless told otherwise. `use` is the share of the array's multipliers that do
-    what counts. `blocks` are rows × k × columns, and the order of loops, outermost first. "+2" are two more products
-    of a stage: those of the classes of pixels of a layer with a stride.
+    what counts. `blocks` are rows × k × columns, and the order of loops, outermost first. "8 ×" are eight equal
+    products, as of eight parts of the batch, "+2" two more kinds: those of the classes of pixels of a layer with a
+    stride, say.
     """
     table = network(name)
     used = chosen_config(preset, config, default=_DEFAULT)
     port = chosen_port(used, memory_gbps, mhz, latency)
     flows = chosen_dataflows(used, dataflow)
-    common: dict[str, Any] = {"batch": batch, "dataflows": flows}
+    common: dict[str, Any] = {"batch": batch, "parts": chosen_parts(parts), "dataflows": flows}
     layers = [layer.name for layer in table.layers if not isinstance(layer, Vector)]
     log = Console(stderr=True)
     with Progress(console=log, transient=True, disable=not log.is_terminal) as bar:
@@ -146,6 +150,7 @@ def _told(found: Schedule, mhz: float) -> dict[str, Any]:
         "ideal_cycles": found.ideal_cycles,
         "macs": found.macs,
         "utilisation": found.utilisation(),
+        "parts": dict(zip(("forward", "backward"), found.parts)),
         "bytes": round(found.bytes),
         "bound": found.bound,
     }
@@ -159,6 +164,7 @@ def _entry_told(entry: Entry, found: Schedule) -> dict[str, Any]:
         "cycles": round(entry.cycles),
         "start": round(entry.start),
         "end": round(entry.end),
+        "slots": [[round(slot.start), round(slot.end)] for slot in entry.slots],
         "macs": entry.macs,
         "utilisation": found.utilisation(entry),
         "read": round(entry.read),
@@ -166,13 +172,13 @@ def _entry_told(entry: Entry, found: Schedule) -> dict[str, Any]:
         "bound": entry.bound,
         "products": [
             {
-                "m": plan.gemm.m, "k": plan.gemm.k, "n": plan.gemm.n, "count": plan.gemm.count,
+                "times": times, "m": plan.gemm.m, "k": plan.gemm.k, "n": plan.gemm.n, "count": plan.gemm.count,
                 "keep": plan.gemm.keep, "group": plan.gemm.group, "dataflow": plan.dataflow, "pruning": plan.pruning,
                 "block": [plan.blocks.m, plan.blocks.k, plan.blocks.n],
                 "order": "rows, columns, k" if plan.blocks.rows_outer else "columns, rows, k", "jobs": plan.jobs,
                 "cycles": plan.cycles, "bound": plan.bound,
             }
-            for plan in entry.plans
+            for plan, times in Counter(entry.plans).items()
         ],
     }  # fmt: skip
 
@@ -192,8 +198,9 @@ def _row(entry: Entry, found: Schedule) -> list[str]:
     if longest is not None:
         gemm, cut = longest.gemm, longest.blocks
         pattern = "" if gemm.keep is None else f" {gemm.keep}:{gemm.group}"
-        many = "" if gemm.count == 1 else f"{gemm.count:,} × "
-        other = "" if len(entry.plans) == 1 else f" +{len(entry.plans) - 1}"
+        count, kinds = gemm.count * entry.plans.count(longest), len(set(entry.plans))
+        many = "" if count == 1 else f"{count:,} × "
+        other = "" if kinds == 1 else f" +{kinds - 1}"
         shape = f"{many}{gemm.m}×{gemm.k}×{gemm.n}{pattern}{other}"
         blocks = f"{cut.m}×{cut.k}×{cut.n} {'mnk' if cut.rows_outer else 'nmk'}"
     use = f"{100 * found.utilisation(entry):.1f}%" if entry.macs else ""
@@ -237,7 +244,12 @@ def _lead(best: Schedule, done: Comparison | None, mhz: float) -> str:
             f"; {done.speedup:.2f} times as fast as dense (products alone {done.product_speedup:.2f}, by operations "
             f"{done.ideal_speedup:.2f})"
         )
-    return text + "."
+    forward, backward = best.parts
+    return f"{text}. The batch goes forward in {_count(forward)}, and back in {_count(backward)}."
+
+
+def _count(parts: int) -> str:
+    return "one part" if parts == 1 else f"{parts} parts"
 
 
 def _print(best: Schedule, lead: str):

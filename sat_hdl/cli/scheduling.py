@@ -12,7 +12,7 @@ from sat_hdl.config import Config, require
 
 __all__ = [
     "BatchOption", "DataflowOption", "LatencyOption", "MemoryOption", "MhzOption", "Moment", "MomentOption",
-    "chosen_dataflows", "chosen_moments", "chosen_port", "port_told",
+    "PartsOption", "chosen_dataflows", "chosen_moments", "chosen_port", "port_told",
 ]  # fmt: skip
 
 
@@ -43,6 +43,14 @@ DataflowOption = Annotated[
 ]
 MomentOption = Annotated[Moment, typer.Option(help="When weights are pruned; `auto` chooses by product.")]
 BatchOption = Annotated[int | None, typer.Option(help="Samples a step; else as is usual for the network.")]
+PartsOption = Annotated[
+    str,
+    typer.Option(
+        help="How many parts the batch is cut into, so that vector work runs beside products; `auto` chooses for "
+        "each pass.",
+        metavar="NUMBER",
+    ),
+]
 
 
 def chosen_port(config: Config, gbps: float | None, mhz: float, latency: int) -> MemoryPort:

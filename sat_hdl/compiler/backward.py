@@ -8,6 +8,7 @@ from sat_hdl.compiler.graph import Node, Window
 from sat_hdl.compiler.jobs import Correlation, Walk, WeightGradient
 from sat_hdl.compiler.layers import Add, AvgPool, Conv2d, Flatten, Linear, MaxPool, Relu
 from sat_hdl.compiler.memory_plan import Tensor
+from sat_hdl.compiler.parts import ranges
 from sat_hdl.compiler.placed import Placed, window_of
 from sat_hdl.compiler.products import Products
 from sat_hdl.compiler.program import Label, Program
@@ -40,6 +41,10 @@ def _sizes(window: Window, size: tuple[int, int]) -> tuple[list[dict[str, int]],
 class Backward:
     """From "logits_gradient" to new parameters, and their copies.
 
+    The batch is cut into parts: the gradient of a layer's input, and the vector work after it, are lowered for the
+    first part, then for the next, and so on; then that of its weights, over the whole batch, which loads each part of
+    dY as soon as that is there. So vector work runs beside products.
+
     Arguments
     ---------
     placed: the network, its forward pass lowered.
@@ -47,59 +52,88 @@ class Backward:
 
     def __init__(self, placed: Placed):
         self.placed = placed
+        #: What is done for each part in turn: a product, and what comes before the next one.
+        self._groups: list[list[Node]] = [[]]
+        for node in reversed(placed.graph.nodes):
+            if node.differentiable:
+                if node.has_weights and placed.graph.needs_input_gradient(node):
+                    self._groups.append([])
+                self._groups[-1].append(node)
 
-    def lower(self, *, nesterov: bool) -> Program:
+    def lower(self, parts: int = 1, *, nesterov: bool) -> Program:
+        """The program, with the batch in so many parts, at most one a sample."""
         program = Program()
         products = Products(self.placed.config, program, self.placed.choose)
         vectors = Vectors(self.placed.config, program)
-        nodes = self.placed.graph.nodes
-        arrived: dict[int, list[tuple[int, Tensor]]] = {node.number: [] for node in nodes}
-        arrived[nodes[-1].number] = [(len(nodes), self.placed.image("logits_gradient", nodes[-1].shape))]
-        for node in reversed(nodes):
-            if not node.differentiable:
-                continue
-            program.label = Label(node.name, "BP")
-            dy = self._sum(vectors, node, sorted(arrived.pop(node.number), key=lambda pair: pair[0]))
-            if self.placed.graph.needs_input_gradient(node):
-                dx = self._input_gradient(products, vectors, node, dy)
-                for number in node.inputs:
-                    arrived[number].append((node.number, dx))
-            if node.has_weights:
-                program.label = Label(node.name, "WU")
-                self._parameter_gradient(products, vectors, node, dy)
+        nodes, cut = self.placed.graph.nodes, ranges(self.placed.batch, parts)
+        # Whole gradients that arrived at each node, as each part finds them.
+        arrived: list[dict[int, list[tuple[int, Tensor]]]] = [
+            {node.number: [] for node in nodes} for _ in cut
+        ]
+        for came in arrived:
+            came[nodes[-1].number].append((len(nodes), self._image("logits_gradient", nodes[-1].shape)))
+        for group in self._groups:
+            gradients: dict[int, Tensor] = {}
+            for samples, came in zip(cut, arrived):
+                for node in group:
+                    program.label = Label(node.name, "BP")
+                    found = sorted(came.pop(node.number), key=lambda pair: pair[0])
+                    gradients[node.number] = dy = self._sum(vectors, node, found, samples)
+                    if self.placed.graph.needs_input_gradient(node):
+                        dx = self._input_gradient(products, vectors, node, dy, samples)
+                        for number in node.inputs:
+                            came[number].append((node.number, dx))
+            for node in group:
+                if node.has_weights:
+                    program.label = Label(node.name, "WU")
+                    dy = gradients[node.number].joined(cut)
+                    self._parameter_gradient(products, vectors, node, dy)
         for node in self.placed.graph.weighted:
             program.label = Label(node.name, "update")
             self._update(vectors, node, nesterov)
         program.operations[0] = replace(program.operations[0], flags=(RunFlag.CLEAR_OVERFLOW,))
         return program
 
-    def _sum(self, vectors: Vectors, node: Node, gradients: list[tuple[int, Tensor]]) -> Tensor:
-        """The gradient of a node's output: the sum of its consumers', in their order."""
+    def _image(self, name: str, shape: tuple[int, int, int]) -> Tensor:
+        """A tensor that every part, and every lowering, finds at the same place."""
+        return self.placed.memory.tensors.get(name) or self.placed.image(name, shape)
+
+    def _sum(
+        self, vectors: Vectors, node: Node, gradients: list[tuple[int, Tensor]], samples: range
+    ) -> Tensor:
+        """The gradient of a node's output, of which some samples are made: the sum of its consumers', in their
+        order."""
         _, total = gradients[0]
         for number, gradient in gradients[1:]:
-            out = self.placed.image(f"{node.name}.sum{number}", node.shape)
+            out = self._image(f"{node.name}.sum{number}", node.shape)
             # One that takes the tensor twice is told apart by the place in the list.
-            vectors.elementwise("add", [total, gradient], out)
+            vectors.elementwise(
+                "add", [total.samples(samples), gradient.samples(samples)], out.samples(samples)
+            )
             total = out
         return total
 
-    def _input_gradient(self, products: Products, vectors: Vectors, node: Node, dy: Tensor) -> Tensor:
+    def _input_gradient(
+        self, products: Products, vectors: Vectors, node: Node, whole: Tensor, samples: range
+    ) -> Tensor:
+        """The gradient of a node's input, of which some samples are made from those of its output's."""
         if isinstance(node.layer, Add):
-            return dy
+            return whole
         name = f"{node.name}.dx"
         if isinstance(node.layer, Flatten):
-            return self.placed.flat(name, dy, node.in_shape)
-        dx = self.placed.image(name, node.in_shape)
+            return self.placed.memory.tensors.get(name) or self.placed.flat(name, whole, node.in_shape)
+        found = self._image(name, node.in_shape)
+        dy, dx = whole.samples(samples), found.samples(samples)
         match node.layer:
             case Relu():
-                vectors.elementwise("mask", [dy, self.placed.outputs[node.number]], dx)
+                vectors.elementwise("mask", [dy, self.placed.outputs[node.number].samples(samples)], dx)
             case MaxPool() | AvgPool():
-                self._pool_gradient(vectors, node, dy, dx)
+                self._pool_gradient(vectors, node, dy, dx, samples)
             case Linear() | Conv2d():
                 self._product_gradient(products, node, dy, dx)
             case _:
                 raise ConfigError(f"Layer {node.name!r} has no backward pass on the device.")
-        return dx
+        return found
 
     def _classes(self, node: Node, dx: Tensor):
         """The classes of input pixels: rows, columns, where in dX the first is, and the strides from one to another.
@@ -119,7 +153,7 @@ class Backward:
             products.add(
                 Correlation(
                     x=dy.place, image=dy.image, walk=Walk(origin=origin, step=(1, 1), kernel_step=(-1, -1)),
-                    outputs=(self.placed.batch, rows["count"], columns["count"]),
+                    outputs=(dy.image.shape[0], rows["count"], columns["count"]),
                     kernel=(rows["seen"], columns["seen"]), values=values.place,
                     indices=indices.place if indices else None, copy=values.copy,
                     position=rows["low"] * window.kernel[1] + columns["low"],
@@ -128,18 +162,19 @@ class Backward:
                 )
             )  # fmt: skip
 
-    def _pool_gradient(self, vectors: Vectors, node: Node, dy: Tensor, dx: Tensor):
+    def _pool_gradient(self, vectors: Vectors, node: Node, dy: Tensor, dx: Tensor, samples: range):
         window = window_of(node)
         largest = isinstance(node.layer, MaxPool)
+        argmax = self.placed.argmax[node.number].samples(samples) if largest else None
         for rows, columns, base, strides in self._classes(node, dx):
             # Windows ascend, so kernel positions descend.
             origin = _origin(rows, columns, window, "high")
             vectors.windowed(
                 Windowed(
-                    action="select_sum" if largest else "sum", x=dy, y=self.placed.argmax.get(node.number),
+                    action="select_sum" if largest else "sum", x=dy, y=argmax,
                     walk=Walk(origin=origin, step=(1, 1), kernel_step=(1, 1)),
                     kernel=(rows["seen"], columns["seen"]),
-                    outputs=(self.placed.batch, rows["count"], columns["count"]), out=dx, out_base=base,
+                    outputs=(dy.image.shape[0], rows["count"], columns["count"]), out=dx, out_base=base,
                     out_strides=strides, factor=None if largest else 1 / window.positions,
                     want=(
                         rows["high"] * window.kernel[1] + columns["high"], -window.stride[1],
@@ -159,7 +194,8 @@ class Backward:
         alone, together = positions * -(-cin // config.rows), -(-positions * cin // config.rows)
         if cin % config.panel and together < alone:
             form = Blocked(config, (1, positions * cin, cout))
-            to = self.placed.memory.add(f"{node.name}.dw_packed", form)
+            name = f"{node.name}.dw_packed"
+            to = tensors.get(name) or self.placed.memory.add(name, form)
         products.add(
             WeightGradient(
                 x=x.place, image=x.image, walk=window_walk(window), kernel=window.kernel, dy=dy.place,

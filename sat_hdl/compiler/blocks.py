@@ -147,7 +147,10 @@ def candidates(config: Config, gemm: Gemm, dataflow: Dataflow) -> Iterator[Block
                     whole = -(-m // tile) * tile
                     sizes.append(min(turned.m, whole if whole <= rows else rows // tile * tile or rows))
                 for size in dict.fromkeys(sizes):
-                    for rows_outer in (False, True):
+                    # What is not cut goes inside: there it stays, and the other operand comes but once.
+                    for rows_outer in (
+                        (False,) if n >= turned.n else (True,) if size >= turned.m else (False, True)
+                    ):
                         yield Blocks(size, k, n, rows_outer)
 
 
@@ -192,6 +195,18 @@ def _jobs(config: Config, turned: Gemm, blocks: Blocks) -> Iterator[_Jobs]:
                         )  # fmt: skip
 
 
+def _timed(config: Config, gemm: Gemm, dataflow: Dataflow, blocks: Blocks) -> list[tuple[_Jobs, int]]:
+    """The jobs of a product with the array's cycles of each."""
+    turned = dataflow.turned(gemm)
+    if turned is None:
+        raise ValueError(f"dataflow must be able to do the product, not {dataflow.name!r}")
+    pattern = None if gemm.keep is None or gemm.group is None else (gemm.keep, gemm.group)
+    return [
+        (job, dataflow.cycles(config, job.m, job.k, job.n, pattern, job.more))
+        for job in _jobs(config, turned, blocks)
+    ]
+
+
 def cost(
     config: Config,
     port: MemoryPort,
@@ -201,11 +216,22 @@ def cost(
     pruning: str | None = None,
 ) -> Plan:
     """What it costs to do ``gemm`` so, by the model of this module."""
+    return _cost(config, port, gemm, dataflow, blocks, pruning, _timed(config, gemm, dataflow, blocks))
+
+
+def _cost(
+    config: Config,
+    port: MemoryPort,
+    gemm: Gemm,
+    dataflow: Dataflow,
+    blocks: Blocks,
+    pruning: str | None,
+    timed: list[tuple[_Jobs, int]],
+) -> Plan:
     turned = dataflow.turned(gemm)
-    if turned is None:
-        raise ValueError(f"dataflow must be able to do the product, not {dataflow.name!r}")
-    pattern = None if gemm.keep is None or gemm.group is None else (gemm.keep, gemm.group)
-    run_a, run_b = gemm.run, config.panel if gemm.weights else gemm.n
+    assert turned is not None
+    panel = config.panel
+    run_a, run_b = gemm.run, panel if gemm.weights else gemm.n
     if turned.m != gemm.m or turned.n != gemm.n:
         run_a, run_b = run_b, run_a
     total = read = written = first = last = 0.0
@@ -215,10 +241,9 @@ def cost(
         """As they lie in memory, in panels or not."""
         if not panels or turned.m != gemm.m:
             return columns
-        return -(-columns // config.panel) * config.panel
+        return -(-columns // panel) * panel
 
-    for job in _jobs(config, turned, blocks):
-        compute = dataflow.cycles(config, job.m, job.k, job.n, pattern, job.more)
+    for job, compute in timed:
         bytes_a = 2.0 * job.m * job.k * job.loads_a
         elements_b = float(job.k * stored_columns(job.n, gemm.weights) * job.loads_b)
         bytes_b = 2.0 * elements_b
@@ -310,8 +335,9 @@ def plan(
     for least, _, dataflow, blocks in sorted(ways, key=lambda way: way[:2]):
         if best is not None and least >= best[0]:
             break
+        timed = _timed(config, gemm, dataflow, blocks)
         for moment in pruning if gemm.keep is not None else (None,):
-            found = cost(config, port, gemm, dataflow, blocks, moment)
+            found = _cost(config, port, gemm, dataflow, blocks, moment, timed)
             key = found.cycles + port.cycles(0, update_bytes(gemm, moment)), found.read + found.written
             if best is None or key < best[:2]:
                 best = *key, found

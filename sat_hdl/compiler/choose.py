@@ -73,7 +73,7 @@ def placeless(config: Config, job: Job) -> Job:
         place = getattr(job, name)
         if place is not None:
             places[name] = replace(
-                place, name=name, address=place.address % (BURST * config.memory_bits // 8)
+                place, name=name, address=place.address % (BURST * config.memory_bits // 8), cuts=()
             )
     return replace(job, **places)
 

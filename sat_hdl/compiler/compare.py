@@ -80,6 +80,7 @@ def compare(
     *,
     method: str = "bdwp",
     batch: int | None = None,
+    parts: int | None = None,
     dataflows: tuple[Dataflow, ...] | None = None,
     pruning: tuple[str, ...] = PRUNING,
     dense: Schedule | None = None,
@@ -90,12 +91,12 @@ def compare(
     ``dense``: the dense schedule, if it is there already.
     """
     sparse = schedule(
-        network, config, port, method=method, sparsity=sparsity, batch=batch, dataflows=dataflows,
+        network, config, port, method=method, sparsity=sparsity, batch=batch, parts=parts, dataflows=dataflows,
         pruning=pruning, progress=progress,
     )  # fmt: skip
     if dense is None:
         dense = schedule(
-            network, config, port, method="dense", sparsity=None, batch=batch, dataflows=dataflows,
+            network, config, port, method="dense", sparsity=None, batch=batch, parts=parts, dataflows=dataflows,
             progress=progress,
         )  # fmt: skip
     form = [

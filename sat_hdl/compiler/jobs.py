@@ -1,7 +1,9 @@
 """The products of a network: what of memory they read, in which order, and where their results go."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from sat_hdl.compiler.formats import Activation, Blocked, Copy, up
 from sat_hdl.compiler.tiling import Box, Shape
@@ -15,10 +17,32 @@ _WRAP = 1 << 32
 
 @dataclass(frozen=True)
 class Place:
-    """A tensor in memory: its name, which orders who reads and who writes it, and its address."""
+    """A tensor in memory: its name, and its address.
+
+    Arguments
+    ---------
+    cuts: of one whose samples are written in parts, where these begin and end: each part has a name of its own.
+    """
 
     name: str
     address: int
+    cuts: tuple[int, ...] = ()
+
+    def part(self, which: range) -> str:
+        """The name of some samples."""
+        return f"{self.name}[{which.start}:{which.stop}]"
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Names that order who reads and who writes it."""
+        return tuple(self.part(range(*ends)) for ends in pairwise(self.cuts)) or (self.name,)
+
+    def touched(self, which: range) -> "Place":
+        """The same, of which only the parts that have something of ``which`` samples matter."""
+        if not self.cuts:
+            return self
+        first = bisect_right(self.cuts, which.start) - 1
+        return replace(self, cuts=self.cuts[first : bisect_left(self.cuts, which.stop) + 1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +275,8 @@ class WeightGradient:
         base = self.dy.address + 2 * n.start + sum(a * b for a, b in zip(k.starts, strides))
         loops = [Loop(count=count, stride=stride) for count, stride in zip(k.counts, strides)]
         run = up(2 * len(n), self.gradient.config.memory_bits // 8)
-        yield "north_rows", self.dy, Descriptor(base=base, run=run, loops=loops), len(n), 1, 0
+        place = self.dy.touched(k.ranges[0])
+        yield "north_rows", place, Descriptor(base=base, run=run, loops=loops), len(n), 1, 0
 
     def stores(
         self, config: Config, m: Box, band: range, word: int

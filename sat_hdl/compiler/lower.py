@@ -1,20 +1,26 @@
 """A network → the programs of a training step: forward; then, from the logits' gradient, backward and update."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 
 import numpy as np
 
 from sat_hdl.compiler.backward import Backward
 from sat_hdl.compiler.choose import Chooser
-from sat_hdl.compiler.cycle_model import Memory
+from sat_hdl.compiler.cycle_model import Memory, predict
 from sat_hdl.compiler.forward import Forward
 from sat_hdl.compiler.graph import Graph
 from sat_hdl.compiler.memory_plan import Tensor
 from sat_hdl.compiler.placed import Placed
-from sat_hdl.compiler.program import Label
-from sat_hdl.config import Config
+from sat_hdl.compiler.program import Label, Program
+from sat_hdl.config import Config, require
 
 __all__ = ["Step", "compile_step"]
+
+#: Parts of a batch that are tried. Each lengthens the program, and loads the weights again.
+_PARTS = (1, 2, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,7 @@ def compile_step(
     group: int = 8,
     nesterov: bool = False,
     dataflow: str = "auto",
+    parts: int | str = "auto",
     memory: Memory | None = None,
 ) -> Step:
     """Compiles a training step of ``batch`` samples.
@@ -69,15 +76,22 @@ def compile_step(
     nesterov: whether the momentum is Nesterov's.
     dataflow: of the products: "os"; "ws", wherever it is possible; or "auto", both. Of all ways of cutting a product
         with these, it is the one of fewest cycles by the cycle model, see :mod:`~sat_hdl.compiler.choose`.
+    parts: of the batch, at most one a sample, so that vector work runs beside products; "auto" is one, two or four,
+        for each pass what takes the fewest cycles by the cycle model. The bits are the same.
     memory: that the device is to work with; by default as :class:`Memory` is by itself.
 
     Raises
     ------
     ConfigError: what the device or its memory can't do; the text names the layer where there is one.
     """
+    require(
+        parts == "auto" or (isinstance(parts, int) and parts >= 1),
+        f"`parts` must be auto or a number from 1 on, not {parts!r}.",
+    )
     choose = Chooser(config, memory, dataflow)
     placed = Placed(graph, config, batch=batch, method=method, keep=keep, group=group, choose=choose)
-    forward, backward = Forward(placed).lower(), Backward(placed).lower(nesterov=nesterov)
+    forward = _best(Forward(placed).lower, placed, parts, memory)
+    backward = _best(partial(Backward(placed).lower, nesterov=nesterov), placed, parts, memory)
     images = [program.image() for program in (forward, backward)]
     addresses = [placed.memory.take(len(image)) for image in images]
     return Step(
@@ -86,3 +100,18 @@ def compile_step(
         backward_labels=backward.labels, parameters_end=placed.parameters_end,
         size=placed.memory.next,
     )  # fmt: skip
+
+
+def _best(
+    lower: Callable[[int], Program], placed: Placed, parts: int | str, memory: Memory | None
+) -> Program:
+    """A pass with its batch in ``parts``, or in the best number of them."""
+    if isinstance(parts, int):
+        return lower(parts)
+    programs = [lower(count) for count in _PARTS if count <= placed.batch]
+    best, least = programs[0], inf
+    for program in programs if len(programs) > 1 else ():
+        cycles = predict(program.words(), placed.config, memory, limit=least).cycles
+        if cycles < least:
+            best, least = program, cycles
+    return best

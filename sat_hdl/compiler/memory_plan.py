@@ -1,6 +1,7 @@
 """Where tensors lie in the device's memory."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sat_hdl.compiler.formats import Activation, Blocked, Copy, Vector, up
@@ -40,6 +41,22 @@ class Tensor:
         """``form`` of a copy of weights."""
         assert isinstance(self.form, Copy), self
         return self.form
+
+    def samples(self, which: range) -> "Tensor":
+        """Of an activation: some of its samples. Their place has a name of its own, so who reads or writes them waits
+        for nobody who has to do with others."""
+        form = self.image
+        if which == range(form.shape[0]):
+            return self
+        address = self.place.address + which.start * form.size // form.shape[0]
+        return Tensor(
+            Place(self.place.part(which), address), replace(form, shape=(len(which), *form.shape[1:]))
+        )
+
+    def joined(self, parts: Sequence[range]) -> "Tensor":
+        """All of it, for one who must wait for all of ``parts`` of its samples."""
+        cuts = (0, *(part.stop for part in parts)) if len(parts) > 1 else ()
+        return replace(self, place=replace(self.place, cuts=cuts))
 
     @property
     def size(self) -> int:

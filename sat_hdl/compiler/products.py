@@ -91,14 +91,14 @@ class Products:
                     registers = descriptor_registers(descriptor, writes=True)
                     registers |= {"from": first, "m": rows, "n": columns}
                     self._program.add(
-                        Operation("store", action, registers, (("result", result), *raises), (job.y.name,))
+                        Operation("store", action, registers, (("result", result), *raises), job.y.regions)
                     )
                 at += m.size * -(-len(band) // config.cols)
         return cut
 
     def _load(self, action: str, place: Place, descriptor: Descriptor, target, **registers: int):
         self._program.add(
-            Operation("load", action, descriptor_registers(descriptor) | registers, (place.name,), (target,))
+            Operation("load", action, descriptor_registers(descriptor) | registers, place.regions, (target,))
         )
 
     def _load_west(self, job: Job, m: Box, k: Box, half: int, stationary: bool):

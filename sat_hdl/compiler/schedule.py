@@ -2,34 +2,37 @@
 
 What is assumed, beside what :mod:`sat_hdl.compiler.blocks` says of a single product:
 
-- A layer waits for the whole tensor of the one before it: FF in the order of the layers, BP in the opposite order.
-  Vector work (normalisation, activation, pooling, sums) runs in the vector unit, between its layer's product and
-  the next one's. ReLU and bias of the forward pass cost nothing: the store and the product's start do them.
+- Both passes go over the batch in parts, see :mod:`~sat_hdl.compiler.parts`: FF in the order of the layers, BP in the
+  opposite order, a part waiting for the same part of the layer before. Vector work (normalisation, activation,
+  pooling, sums) runs in the vector unit, beside other parts' products. ReLU and bias of the forward pass cost
+  nothing: the store and the product's start do them.
+- How many parts is chosen for each pass, by this estimate: powers of two, as long as twice as many are faster. The
+  compiler's programs (:mod:`~sat_hdl.compiler.lower`) go in parts, too, but each unit in a fixed order, and one that
+  waits soon holds up the others' commands behind its own.
 - Array and vector unit run at the same time where neither waits for the other: WU of a layer, bias gradients, and
   updates wait but for dY (and dW), so they fill what the backward chain leaves; the chain goes first. Two units
   share memory's bandwidth; beyond it both slow down in proportion.
 - The update of a layer's weights reads w, v and dW and writes w, v and the copies for FF and BP in one sweep, N:M
   pruned if pre-generated (arXiv 2309.13015), else whole in binary16.
-- The loss and its gradient are the host's and take no time. Operands have arrived in memory.
+- The loss and its gradient are the host's, of the whole batch, and take no time. Operands have arrived in memory.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
-from sat_hdl.compiler.blocks import PRUNING, Plan, plan, update_bytes
+from sat_hdl.compiler.blocks import PRUNING, Plan
 from sat_hdl.compiler.dataflows import Dataflow, device_dataflows
 from sat_hdl.compiler.memory_port import MemoryPort
-from sat_hdl.compiler.networks.table import METHODS, STAGES, Matmul, Network, Vector, Weighted
-from sat_hdl.compiler.networks.vector_costs import COSTS, UPDATE, Sweep
-from sat_hdl.compiler.overlap import Task, run
+from sat_hdl.compiler.networks.table import METHODS, Network, Vector
+from sat_hdl.compiler.overlap import Slot, run
+from sat_hdl.compiler.parts import MOST_PARTS, Pass, Work, shares
+from sat_hdl.compiler.passes import Passes
 from sat_hdl.config import Config, require
 
 __all__ = ["Entry", "Schedule", "schedule"]
 
-#: From a vector command to the next, beside memory's latency.
-_COMMAND_CYCLES = 30
 _MOST = 0.8
 
 
@@ -40,9 +43,10 @@ class Entry:
     Members
     -------
     layer: its name. stage: "ff", "bp" or "wu"; "forward" or "backward" of vector work; "update".
-    unit: "array" or "vector". plans: of its products.
+    unit: "array" or "vector". plans: of its products, part after part.
     cycles: if it had memory for itself. memory_cycles: of those, how many the port is busy.
-    start, end: when it runs; longer than ``cycles`` where memory is shared.
+    start, end: when its first part starts and its last one ends. slots: when each runs, in the order in which they
+        are begun; longer than ``cycles`` where memory is shared.
     macs: multiply-accumulates that count. read, written: bytes. bound: by what, of "array", "memory", "vector" and
         "latency".
     """
@@ -53,17 +57,25 @@ class Entry:
     plans: tuple[Plan, ...]
     cycles: float
     memory_cycles: float
-    start: float
-    end: float
+    slots: tuple[Slot, ...]
     macs: int
     read: float
     written: float
     bound: str
 
+    @property
+    def start(self) -> float:
+        return self.slots[0].start
+
+    @property
+    def end(self) -> float:
+        return max(slot.end for slot in self.slots)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A scheduled training step. ``entries`` are in the order in which they start on their unit."""
+    """A scheduled training step. ``entries`` are in the order in which they start on their unit. ``parts``: of the
+    batch, forward and backward."""
 
     network: Network
     config: Config
@@ -71,6 +83,7 @@ class Schedule:
     batch: int
     method: str
     sparsity: tuple[int, int] | None
+    parts: tuple[int, int]
     entries: tuple[Entry, ...]
 
     @cached_property
@@ -125,52 +138,6 @@ class Schedule:
         return max(shares, key=lambda name: shares[name])
 
 
-class _Step:
-    """Collects the tasks of a step."""
-
-    def __init__(self, config: Config, port: MemoryPort):
-        self._config, self._port = config, port
-        self.tasks: list[Task] = []
-        self.entries: list[Callable[[float, float], Entry]] = []
-
-    def _add(self, task: Task, **about) -> int:
-        self.tasks.append(task)
-        self.entries.append(
-            lambda start, end: Entry(
-                unit=task.unit, cycles=task.cycles, memory_cycles=task.memory, start=start, end=end, **about
-            )
-        )
-        return len(self.tasks) - 1
-
-    def products(
-        self, layer: str, stage: str, plans: list[Plan], after: tuple[int, ...], urgent: bool
-    ) -> int:
-        cycles = sum(each.cycles for each in plans)
-        memory = sum(self._port.cycles(each.read, each.written) for each in plans)
-        task = Task(unit="array", cycles=cycles, memory=min(memory, cycles), after=after, urgent=urgent)
-        longest = max(plans, key=lambda each: each.cycles)
-        return self._add(
-            task, layer=layer, stage=stage, plans=tuple(plans), macs=sum(each.macs for each in plans),
-            read=sum(each.read for each in plans), written=sum(each.written for each in plans),
-            bound=longest.bound,
-        )  # fmt: skip
-
-    def vector(
-        self, layer: str, stage: str, elements: int, sweep: Sweep, after: tuple[int, ...], urgent: bool
-    ) -> int:
-        lanes = elements * sweep.passes / self._config.vector_lanes
-        read, written = elements * sweep.read, elements * sweep.written
-        memory = self._port.cycles(read, written)
-        cycles = max(lanes, memory) + self._port.latency + _COMMAND_CYCLES
-        bound = "vector" if lanes >= memory else "memory"
-        if max(lanes, memory) < _MOST * cycles:
-            bound = "latency"
-        task = Task(unit="vector", cycles=cycles, memory=memory, after=after, urgent=urgent)
-        return self._add(
-            task, layer=layer, stage=stage, plans=(), macs=0, read=read, written=written, bound=bound
-        )
-
-
 def schedule(
     network: Network,
     config: Config,
@@ -179,6 +146,7 @@ def schedule(
     method: str = "bdwp",
     sparsity: tuple[int, int] | None = (2, 8),
     batch: int | None = None,
+    parts: int | None = None,
     dataflows: tuple[Dataflow, ...] | None = None,
     pruning: tuple[str, ...] = PRUNING,
     progress: Callable[[str], None] | None = None,
@@ -189,6 +157,7 @@ def schedule(
     ---------
     method: of METHODS. sparsity: N:M of its sparse products; None if it has none.
     batch: samples; the network's own if None.
+    parts: of the batch, at most one a sample; the best number for each pass if None.
     dataflows: to choose from; the device's if None. pruning: moments to choose from.
     progress: called with each layer's name.
 
@@ -198,6 +167,7 @@ def schedule(
     """
     require(method in METHODS, f"`method` must be one of {', '.join(METHODS)}, not {method!r}.")
     require(batch is None or batch >= 1, f"`batch` must be at least 1, not {batch!r}.")
+    require(parts is None or parts >= 1, f"`parts` must be at least 1, not {parts!r}.")
     if method == "dense":
         sparsity = None
     else:
@@ -206,71 +176,72 @@ def schedule(
         config.check_sparsity(*sparsity)
     size = network.batch if batch is None else batch
     flows = device_dataflows(config) if dataflows is None else dataflows
-    plans: dict[tuple[str, str], list[Plan]] = {}
+
+    step = Passes(
+        network=network,
+        config=config,
+        port=port,
+        method=method,
+        sparsity=sparsity,
+        dataflows=flows,
+        pruning=pruning,
+    )
     for layer in network.layers:
-        if isinstance(layer, Vector):
-            continue
-        if progress is not None:
-            progress(layer.name)
-        for stage in STAGES:
-            pattern = sparsity if stage in METHODS[method] else None
-            gemms = layer.products(stage, size, pattern)
-            plans[layer.name, stage] = [plan(config, port, gemm, flows, pruning) for gemm in gemms]
-    step = _tasks(network, config, port, size, plans)
-    slots = run(step.tasks)
-    entries = [make(slot.start, slot.end) for make, slot in zip(step.entries, slots)]
+        if not isinstance(layer, Vector):
+            if progress is not None:
+                progress(layer.name)
+            step.foresee(layer, size, (1, 2, 4, 8) if parts is None else (parts,))
+    forward = _best(step.forward, size, parts)
+    backward = _best(partial(step.backward, shares(size, forward.parts)), size, parts)
+    entries = forward.entries(0.0) + backward.entries(forward.cycles)
     return Schedule(
         network=network, config=config, port=port, batch=size, method=method, sparsity=sparsity,
+        parts=(forward.parts, backward.parts),
         entries=tuple(sorted(entries, key=lambda entry: (entry.start, entry.unit))),
     )  # fmt: skip
 
 
-def _tasks(
-    network: Network, config: Config, port: MemoryPort, batch: int, plans: dict[tuple[str, str], list[Plan]]
-) -> _Step:
-    step = _Step(config, port)
-    last: tuple[int, ...] = ()
-    for layer in network.layers:
-        if isinstance(layer, Vector):
-            sweep = COSTS[layer.kind].forward
-            if sweep.passes:
-                last = (step.vector(layer.name, "forward", batch * layer.elements, sweep, last, True),)
-        else:
-            last = (step.products(layer.name, "ff", plans[layer.name, "ff"], last, True),)
-    small = 0  # parameters beside weights, which one update sweeps over at the end
-    for layer in reversed(network.layers):
-        if isinstance(layer, Vector):
-            urgent = layer.kind != "bias"
-            number = step.vector(
-                layer.name, "backward", batch * layer.elements, COSTS[layer.kind].backward, last, urgent
-            )
-            last = (number,) if urgent else last
-            small += layer.parameters
-            continue
-        gradient = last
-        if plans[layer.name, "bp"]:
-            last = (step.products(layer.name, "bp", plans[layer.name, "bp"], gradient, True),)
-        if isinstance(layer, Matmul):
-            continue
-        ended = step.products(layer.name, "wu", plans[layer.name, "wu"], gradient, False)
-        small += layer.parameters - layer.weights
-        sweep = _update_sweep(layer, plans[layer.name, "ff"], plans[layer.name, "bp"])
-        step.vector(layer.name, "update", layer.weights, sweep, (ended,), False)
-    small += network.other_parameters
-    if small:
-        step.vector("others", "update", small, UPDATE, last, False)
-    return step
+@dataclass(frozen=True)
+class _Timed:
+    """A pass in so many parts, and when each of its tasks runs, from its start on."""
+
+    parts: int
+    tasks: Pass
+    slots: list[Slot]
+
+    @property
+    def cycles(self) -> float:
+        return max((slot.end for slot in self.slots), default=0.0)
+
+    def entries(self, begin: float) -> list[Entry]:
+        """What is done in it if it starts at ``begin``."""
+        return [self._entry(work, begin) for work in self.tasks.works]
+
+    def _entry(self, work: Work, begin: float) -> Entry:
+        tasks = [self.tasks.tasks[number] for number in work.tasks]
+        slots = sorted((self.slots[number] for number in work.tasks), key=lambda slot: slot.start)
+        return Entry(
+            layer=work.layer, stage=work.stage, unit=work.unit, plans=work.plans,
+            cycles=sum(task.cycles for task in tasks), memory_cycles=sum(task.memory for task in tasks),
+            slots=tuple(Slot(begin + slot.start, begin + slot.end) for slot in slots),
+            macs=sum(each.macs for each in work.plans), read=work.read, written=work.written, bound=work.bound,
+        )  # fmt: skip
 
 
-def _update_sweep(layer: Weighted, forward: list[Plan], backward: list[Plan]) -> Sweep:
-    """The update of a layer's weights with the copies that its products read. Products of one stage share a copy; if
-    any of them prunes on the fly, the copy is whole."""
-    copies = 0.0
-    for stage in (forward, backward):
-        if not stage:
-            continue
-        fly = any(each.pruning == PRUNING[1] for each in stage)
-        longest = max(stage, key=lambda each: each.gemm.k)
-        moment = PRUNING[1] if fly else longest.pruning
-        copies += update_bytes(longest.gemm, moment) / (longest.gemm.k * longest.gemm.n)
-    return Sweep(UPDATE.passes, UPDATE.read, UPDATE.written + copies)
+def _best(make: Callable[[tuple[int, ...]], Pass], batch: int, parts: int | None) -> _Timed:
+    """The pass in ``parts``, or in the best number of them."""
+
+    def timed(count: int) -> _Timed:
+        made = shares(batch, count)
+        tasks = make(made)
+        return _Timed(len(made), tasks, run(tasks.tasks))
+
+    if parts is not None:
+        return timed(parts)
+    best = timed(1)
+    while 2 * best.parts <= min(batch, MOST_PARTS):
+        more = timed(2 * best.parts)
+        if more.cycles >= best.cycles:
+            break
+        best = more
+    return best

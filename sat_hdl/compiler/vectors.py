@@ -92,9 +92,9 @@ class Vectors:
             output = name not in ("x", "y", "z")
             all_registers |= descriptor_registers(descriptor, f"{name}_", writes=output)
             if output:
-                writes += (tensor.place.name,)
+                writes += tensor.place.regions
             else:
-                reads += (tensor.place.name,)
+                reads += tensor.place.regions
         self._program.add(Operation("vector", action, all_registers | registers, reads, writes, flags))
 
     # --- element by element -----------------------------------------------------------------------------

@@ -216,6 +216,7 @@ def test_files_that_are_none(sat_hdl, small, image, tmp_path):
         (["cmn"], "Did you mean 'cnn'?"),
         (["cnn", "--sparsity", "dense"], "needs N:M"),
         (["cnn", "--batch", "0"], "`batch` must be"),
+        (["cnn", "--parts", "0"], "`--parts` must be auto or a number from 1 on, not '0'"),
         (["net.py"], "Say which model"),
     ],
 )

@@ -27,13 +27,14 @@ def test_schedule(sat_hdl, tmp_path):
     assert told["cycles"] == max(entry["end"] for entry in entries)
     assert told["macs"] == sum(entry["macs"] for entry in entries)
     products = [product for entry in entries for product in entry["products"]]
-    assert told["product_cycles"] == sum(product["cycles"] for product in products)
+    assert told["product_cycles"] == sum(p["times"] * p["cycles"] for p in products)
     assert told["seconds"] == pytest.approx(told["cycles"] / 200e6)
     assert told["speedup"] == pytest.approx(told["dense"]["cycles"] / told["cycles"])
     assert told["ideal_speedup"] == pytest.approx(told["dense"]["macs"] / told["macs"])
     assert {product["dataflow"] for product in products} <= set(told["dataflows"])
     assert {(p["keep"], p["group"]) for p in products} == {(None, None), (2, 8)}
     assert all(entry["start"] < entry["end"] for entry in entries)
+    assert all(entry["start"] == entry["slots"][0][0] for entry in entries)
     text = file.read_text()
     assert NETWORKS["vgg19"].title.split(",")[0] in text
     assert text.count("<svg") == 2 and "conv5_4" in text
@@ -58,6 +59,18 @@ def test_a_dense_schedule(sat_hdl):
     )
     assert told["speedup"] is None and told["sparsity"] is None
     assert told["memory"]["bytes_per_cycle"] == 128 and not told["memory"]["each_way"]
+
+
+def test_parts(sat_hdl):
+    words = ["schedule", "vgg19", "--preset", "16x16", "--batch", 8, "--parts"]
+    told = answer(sat_hdl, *words, 4)
+    assert told["parts"] == told["dense"]["parts"] == {"forward": 4, "backward": 4}
+    assert all(len(entry["slots"]) == 4 for entry in told["entries"] if entry["stage"] in ("ff", "bp"))
+    norms = [e for e in told["entries"] if e["layer"].endswith("batchnorm")]
+    assert norms and all(len(entry["slots"]) == 8 for entry in norms)
+    assert answer(sat_hdl, *words, "auto")["cycles"] <= answer(sat_hdl, *words, 1)["cycles"]
+    status, out, _ = sat_hdl(*words, 4)
+    assert status == 0 and "in 4 parts, and back in 4 parts." in out and "4 × " in out
 
 
 def test_pruning_on_the_fly_is_slower(sat_hdl):
@@ -100,6 +113,11 @@ def test_the_papers_networks():
         (["schedule", "vgg19", "--memory-gbps", "0"], "`--memory-gbps` must be over 0"),
         (["schedule", "vgg19", "--mhz", "-1"], "`--mhz` must be over 0"),
         (["schedule", "vgg19", "--batch", "0"], "`batch` must be at least 1"),
+        (["schedule", "vgg19", "--parts", "0"], "`--parts` must be auto or a number from 1 on, not '0'"),
+        (
+            ["schedule", "vgg19", "--parts", "many"],
+            "`--parts` must be auto or a number from 1 on, not 'many'",
+        ),
         (["schedule", "vgg19", "--latency", "-1"], "`--latency` must be from 0"),
         (["schedule", "vgg19", "--dataflow", "up"], f"no dataflow 'up'; choose of {', '.join(DATAFLOWS)}"),
         (["schedule", "vgg19", "--html", "/nowhere/x.html", "--batch", "1"], "no folder '/nowhere'"),

@@ -9,7 +9,7 @@ from sat_hdl.compiler.array_cycles import conversions, latencies
 from sat_hdl.compiler.cycle_model import Memory, predict
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.control.isa import Instruction, Op, encode
-from sat_hdl.sim.cycle_check import CONFIGS, STEPS, Watched, array_products
+from sat_hdl.sim.cycle_check import CONFIGS, STEPS, StepCase, Watched, array_products
 from sat_hdl.stce.drain import Drain
 from sat_hdl.stce.stce import Stce
 
@@ -70,6 +70,13 @@ def test_steps_within_a_hundredth(watched):
     for case in STEPS[name][:3]:
         check = device.step(case)
         assert abs(check.error) < 0.01, check
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_steps_in_parts_within_a_hundredth(watched, parts):
+    device, _ = watched
+    check = device.step(StepCase(model="cnn", batch=5, group=4, parts=parts, latency=30))
+    assert abs(check.error) < 0.01, check
 
 
 def _words(*instructions: Instruction) -> list[int]:

@@ -38,8 +38,9 @@ def test_more_bandwidth_is_never_slower():
 @pytest.mark.parametrize(
     "method, sparsity", [("dense", None), ("bdwp", (2, 8)), ("sdwp", (1, 4)), ("srste", (2, 4))]
 )
-def test_a_schedule(method, sparsity):
-    found = schedule(NET, SMALL, MemoryPort(bytes_per_cycle=8), method=method, sparsity=sparsity)
+@pytest.mark.parametrize("parts", [1, 3, None])
+def test_a_schedule(method, sparsity, parts):
+    found = schedule(NET, SMALL, MemoryPort(bytes_per_cycle=8), method=method, sparsity=sparsity, parts=parts)
     stages = {(entry.layer, entry.stage) for entry in found.entries}
     expected = {(name, stage) for name in "abc" for stage in ("ff", "bp", "wu", "update")} - {("a", "bp")}
     expected |= {("a.norm", "forward"), ("a.norm", "backward"), ("b.relu", "backward"), ("others", "update")}
@@ -59,13 +60,19 @@ def test_a_schedule(method, sparsity):
     assert found.cycles >= max(found.product_cycles, found.vector_cycles, found.bytes / 8) - 1
     # One thing at a time on each unit, and no layer before the one that it waits for.
     for unit in ("array", "vector"):
-        own = sorted((entry for entry in found.entries if entry.unit == unit), key=lambda entry: entry.start)
+        slots = [slot for entry in found.entries if entry.unit == unit for slot in entry.slots]
+        own = sorted(slots, key=lambda slot: slot.start)
         assert all(a.end <= b.start + 1e-3 for a, b in pairwise(own))
     at = {(entry.layer, entry.stage): entry for entry in found.entries}
     chain = [("a", "ff"), ("a.norm", "forward"), ("b", "ff"), ("c", "ff"), ("c", "bp"), ("b.relu", "backward"),
              ("b", "bp"), ("a.norm", "backward"), ("a", "wu"), ("a", "update")]  # fmt: skip
-    assert all(at[a].end <= at[b].start + 1e-3 for a, b in pairwise(chain))
-    assert at["b", "wu"].start >= at["b.relu", "backward"].end - 1e-3
+    if parts == 1:
+        assert all(at[a].end <= at[b].start + 1e-3 for a, b in pairwise(chain))
+    for a, b in pairwise(chain):
+        assert at[a].slots[0].end <= at[b].start + 1e-3 and at[a].end < at[b].end
+    for wu, dy in (("a", "a.norm"), ("b", "b.relu")):
+        assert at[wu, "wu"].start >= at[dy, "backward"].end - 1e-3
+        assert at[wu, "update"].start >= at[wu, "wu"].end - 1e-3
 
 
 def test_an_update_writes_both_copies():
@@ -115,3 +122,5 @@ def test_refusals():
         schedule(NET, SMALL, port, sparsity=(2, 16))
     with pytest.raises(ConfigError, match="needs a sparsity"):
         schedule(NET, SMALL, port, sparsity=None)
+    with pytest.raises(ConfigError, match="`parts` must be at least 1, not 0"):
+        schedule(NET, SMALL, port, parts=0)

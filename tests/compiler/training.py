@@ -117,8 +117,8 @@ def settings(method: str, keep: int, group: int, batch: int, *, nesterov: bool =
     return NetworkConfig(method=method, keep=keep, group=group, batch=batch, nesterov=nesterov)
 
 
-def compiled(model: Model, config: Config, given: NetworkConfig, dataflow: str = "auto") -> Step:
+def compiled(model: Model, config: Config, given: NetworkConfig, dataflow: str = "auto", **options) -> Step:
     return compile_step(
         build(model), config, batch=given.batch, method=given.method, keep=given.keep, group=given.group,
-        nesterov=given.nesterov, dataflow=dataflow,
+        nesterov=given.nesterov, dataflow=dataflow, **options,
     )  # fmt: skip
