@@ -49,8 +49,8 @@ def step(reader: str, *claims: str, honest: bool = True) -> bool:
                 "(assert (not (|top_n rst| s0)))",
                 f"(assert {invariant('s0')})",
                 f"(assert (=> (|top_n port__valid| s0) (distinct {coming} (_ bv0 8))))" if honest else "",
-                f"(assert (=> (|top_n frame.starts| s0)"
-                f" (and (= {coming} (_ bv0 8)) (= {held} (_ bv0 8)) (= {counted} (_ bv0 8)) (not (|top_n frame.running| s0)))))",
+                f"(assert (=> (|top_n frame.starts| s0) (and (not (|top_n frame.running| s0))"
+                f" (= {coming} (_ bv0 8)) (= {held} (_ bv0 8)) (= {counted} (_ bv0 8)))))",
                 *(f"(assert {claim})" for claim in claims),
                 "(check-sat)",
             ]
