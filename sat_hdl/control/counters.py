@@ -17,8 +17,9 @@ class Counters(wiring.Component):
     """Up to 16 counters of 64 bits: the first ones count cycles in which an event is, the others sum up amounts.
 
     A counter's turn comes every 16 cycles; what has been since waits in a few bits of its own. It takes two cycles:
-    what waits is chosen, then added. A read makes the next turn that of the counter that is read, so what it gives is
-    exact. Counters that are registers with an adder each, and a multiplexer to read them, take several times the LUTs.
+    what waits is chosen, then added. A read makes the next turn that of the counter that is read, so what it gives
+    is exact. Counters that are registers with an adder each, and a multiplexer to read them, take several times the
+    LUTs.
 
     Reads must leave every other cycle free, so a turn comes every 32 cycles at the latest; sets of amounts must come
     that far apart. Products do: the shortest takes longer to leave the array.

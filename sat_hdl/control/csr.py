@@ -81,7 +81,7 @@ def address_of(name: str) -> int:
 
 
 class CsrBlock(wiring.Component):
-    """The registers behind a plain bus: a read is answered ``read_latency`` = 2 cycles later; what is not there reads 0.
+    """The registers behind a plain bus. Reads are answered ``read_latency`` = 2 cycles later; what is not there is 0.
 
     Host parameters lie in LUT RAM, which has no reset: they are to be written before a program asks for them.
 
