@@ -1,6 +1,6 @@
 """The device: a program in memory drives buffers, array and stores. Wiring only."""
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -73,7 +73,9 @@ class SatTop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        m.submodules.bridge = bridge = AxiLiteBridge(address_bits=_CSR_BITS)
+        m.submodules.bridge = bridge = AxiLiteBridge(
+            address_bits=_CSR_BITS, read_latency=CsrBlock.read_latency
+        )
         m.submodules.csr = csr = CsrBlock(config)
         connect(m, flipped(self.s_axi), bridge.s_axi)
         m.d.comb += [
@@ -87,7 +89,10 @@ class SatTop(wiring.Component):
         ]
 
         # --- the parts that a soft reset clears -----------------------------------------------------------
-        reset = Signal()
+        # A register, for it goes to thousands; the design's own reset comes to them through it, a cycle later.
+        reset = Signal(init=1)
+        m.domains.device = ClockDomain(local=True)
+        m.d.comb += [ClockSignal("device").eq(ClockSignal()), ResetSignal("device").eq(reset)]
         names = list(UNITS)
         fetch = Fetch(data_bits=config.memory_bits)
         frontend = Frontend(units=names, parameters=PARAMETERS)
@@ -108,7 +113,7 @@ class SatTop(wiring.Component):
             **{f"{name}_queue": queue for name, queue in queues.items()},
         }  # fmt: skip
         for name, part in parts.items():
-            m.submodules[name] = ResetInserter(reset)(part)
+            m.submodules[name] = DomainRenamer("device")(part)
 
         # --- program ----------------------------------------------------------------------------------------
         halt, overflow, wanted = Signal(), Signal(), Signal()
@@ -188,7 +193,8 @@ class SatTop(wiring.Component):
         connect_axi4(m, self.m_axi, read_port.m_axi, write_port.m_axi)
         # A reset in the middle of a burst would leave answers that nobody waits for: it is kept until all have come.
         quiet = ~(fetch.busy | load.on_memory | store.on_memory | vector.on_memory)
-        m.d.comb += [frontend.quiet.eq(quiet), reset.eq(wanted & quiet)]
+        m.d.comb += frontend.quiet.eq(quiet)
+        m.d.sync += reset.eq(wanted & quiet & ~reset)
         with m.If(csr.reset):
             m.d.sync += wanted.eq(1)
         with m.Elif(reset):

@@ -16,9 +16,10 @@ _WAITING_BITS = 6
 class Counters(wiring.Component):
     """Up to 16 counters of 64 bits: the first ones count cycles in which an event is, the others sum up amounts.
 
-    A counter's turn comes every 16 cycles; what has been since waits in a few bits of its own. A read is a turn of
-    the counter that is read, so what it gives is exact, in the same cycle. Counters that are registers with an adder
-    each, and a multiplexer to read them, take several times the LUTs.
+    A counter's turn comes every 16 cycles; what has been since waits in a few bits of its own. It takes two cycles:
+    what waits is chosen, then added. A read makes the next turn that of the counter that is read, so what it gives
+    is exact. Counters that are registers with an adder each, and a multiplexer to read them, take several times the
+    LUTs.
 
     Reads must leave every other cycle free, so a turn comes every 32 cycles at the latest; sets of amounts must come
     that far apart. Products do: the shortest takes longer to leave the array.
@@ -32,8 +33,11 @@ class Counters(wiring.Component):
     -------
     clear: In(1). All are 0 from the next cycle on; what is counted in this one is lost.
     events: In(events). amounts: In(32 each), added: In(1): now.
-    index: In(4), reads: In(1), value: Out(64): the counter as it was at the end of the cycle before.
+    index: In(4), reads: In(1). value: Out(64), ``read_latency`` = 2 cycles later: the counter as it was at the end of
+        the cycle of ``reads``.
     """
+
+    read_latency = 2
 
     def __init__(self, *, events: int, amounts: int, target: str = "portable"):
         check_target(target)
@@ -58,10 +62,9 @@ class Counters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         scan, turn = Signal(4), Signal(4)
-        m.d.sync += scan.eq(scan + ~self.reads)
-        m.d.comb += turn.eq(Mux(self.reads, self.index, scan))
+        m.d.sync += [scan.eq(scan + ~self.reads), turn.eq(Mux(self.reads, self.index, scan))]
 
-        # What waits for its counter's turn. What comes in the turn's own cycle waits for the next.
+        # What waits for its counter's turn. What comes in the turn's first cycle waits for the next.
         waits = []
         for i in range(len(self.events)):
             waiting = Signal(_WAITING_BITS, name=f"waiting_{i}")
@@ -83,10 +86,15 @@ class Counters(wiring.Component):
             m.d.sync += pending.eq(0)
         waits += [Const(0)] * (16 - len(waits))
 
+        more, place = Signal(32, reset_less=True), Signal(4)
+        m.d.sync += [more.eq(Array(waits)[turn]), place.eq(turn)]
+        with m.If(self.clear):
+            m.d.sync += more.eq(0)
+
         # A counter that has had no turn since all were cleared is 0, whatever its place holds.
         fresh = Signal(16, init=0xFFFF)
         for i in range(16):
-            with m.If(turn == i):
+            with m.If(place == i):
                 m.d.sync += fresh[i].eq(0)
         with m.If(self.clear):
             m.d.sync += fresh.eq(~0)
@@ -94,14 +102,14 @@ class Counters(wiring.Component):
         write, read = totals.write_port(), totals.read_port(domain="comb")
         m.submodules.add = add = MuxAdder(width=64, target=self._target)
         m.d.comb += [
-            read.addr.eq(turn),
-            write.addr.eq(turn),
+            read.addr.eq(place),
+            write.addr.eq(place),
             write.en.eq(1),
             write.data.eq(add.o),
-            add.x.eq(Array(waits)[turn]),
+            add.x.eq(more),
             add.y0.eq(read.data),
             add.y1.eq(0),
-            add.s.eq(fresh.bit_select(turn, 1)),
+            add.s.eq(fresh.bit_select(place, 1)),
             self.value.eq(add.o),
         ]
         return m

@@ -81,7 +81,7 @@ def address_of(name: str) -> int:
 
 
 class CsrBlock(wiring.Component):
-    """The registers behind a plain bus: a read is answered in the same cycle; what is not there reads 0.
+    """The registers behind a plain bus. Reads are answered ``read_latency`` = 2 cycles later; what is not there is 0.
 
     Host parameters lie in LUT RAM, which has no reset: they are to be written before a program asks for them.
 
@@ -91,14 +91,16 @@ class CsrBlock(wiring.Component):
 
     Members
     -------
-    address: In(9), byte address. write: In(1), write_data: In(32), write_mask: In(4): bytes. read: In(1), at most
-        every other cycle. read_data: Out(32).
+    address: In(9), byte address, which stays until the answer. write: In(1), write_data: In(32), write_mask: In(4):
+        bytes. read: In(1). read_data: Out(32).
     start, reset: Out(1), for a cycle. program, limit: Out(32). irq: Out(1).
     parameter: In(4), number of one; parameter_value: Out(32), in the same cycle.
     busy, done, failed, overflow: In(1). fault: In(4), fault_unit: In(4), fault_address: In(32).
     events: In(len(EVENTS)): each is now. amounts: In(32 each of AMOUNTS), to be added now if ``added``: In(1).
         ``start`` sets all counters to 0.
     """
+
+    read_latency = Counters.read_latency
 
     def __init__(self, config: Config):
         self._config = config

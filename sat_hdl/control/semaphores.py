@@ -21,7 +21,7 @@ class Semaphores(wiring.Component):
     Members
     -------
     wait, signal: In(SEMAPHORES for each unit). taken: Out(1 for each unit), in the cycle in which it asks.
-    overflow: Out(1). A semaphore was to exceed 255 (it stays there).
+    overflow: Out(1). A semaphore was to exceed 255 in the cycle before (it stays there).
     clear: In(1). All become 0.
     """
 
@@ -58,6 +58,7 @@ class Semaphores(wiring.Component):
             m.d.sync += turn.eq(0)
         with m.Else():
             m.d.sync += turn.eq(turn + 1)
+        m.d.sync += self.overflow.eq(0)
         for i, count in enumerate(counts):
             total = Signal(range(SEMAPHORE_MAX + 1 + self._units), name=f"total_{i}")
             added = sum((self.signal[u][i] for u in range(self._units)), start=self.signal[0][i] & 0)
@@ -65,7 +66,7 @@ class Semaphores(wiring.Component):
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
             with m.Elif(total > SEMAPHORE_MAX):
-                m.d.comb += self.overflow.eq(1)
+                m.d.sync += self.overflow.eq(1)
             with m.Else():
                 m.d.sync += count.eq(total)
         return m

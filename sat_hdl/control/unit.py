@@ -114,7 +114,7 @@ class UnitQueue(wiring.Component):
 
         write, summed = self._registers(m, head)
 
-        running, offered = Signal(), Signal()
+        running, offered, skipping = Signal(), Signal(), Signal()
         signal = Signal(SEMAPHORES)
         m.d.comb += [
             self.run.payload.action.eq(head.immediate),
@@ -132,15 +132,16 @@ class UnitQueue(wiring.Component):
             with m.If(self.run.ready):
                 m.d.comb += leaves.eq(1)
                 m.d.sync += [offered.eq(0), running.eq(1), signal.eq(head.signal)]
+        # A cycle later, for the semaphores' answer comes late.
+        with m.Elif(skipping):
+            m.d.comb += [leaves.eq(1), self.signal.eq(head.signal)]
+            m.d.sync += skipping.eq(0)
         with m.Elif(here & (head.op == Op.RUN)):
             with m.If(~running):
                 m.d.comb += self.wait.eq(head.wait)
                 with m.If((head.wait == 0) | self.taken):
                     m.d.comb += self.clear.eq(clears)
-                    with m.If(skip):
-                        m.d.comb += [leaves.eq(1), self.signal.eq(head.signal)]
-                    with m.Else():
-                        m.d.sync += offered.eq(1)
+                    m.d.sync += [skipping.eq(skip), offered.eq(~skip)]
                 with m.Else():
                     m.d.comb += self.blocked.eq(1)
         with m.Elif(here & ~self.copying):

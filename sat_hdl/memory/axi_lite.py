@@ -10,24 +10,28 @@ __all__ = ["AxiLiteBridge"]
 
 
 class AxiLiteBridge(wiring.Component):
-    """A subordinate that turns accesses into those of a bus whose reads are answered in the same cycle.
+    """A subordinate that turns accesses into those of a bus whose reads are answered a fixed time later.
 
-    One access at a time, a write or a read in 3 cycles; writes go first.
+    One access at a time, a write in 3 cycles, a read in 3 and ``read_latency``; writes go first.
 
     Arguments
     ---------
     address_bits: of the registers, 3 to 32.
+    read_latency: cycles from ``read`` to its answer.
 
     Members
     -------
     s_axi: In(AxiLiteSignature).
-    address: Out(address_bits). write: Out(1), write_data: Out(32), write_mask: Out(4).
+    address: Out(address_bits), stays until the answer. write: Out(1), write_data: Out(32), write_mask: Out(4).
     read: Out(1), read_data: In(32).
     """
 
-    def __init__(self, *, address_bits: int):
+    def __init__(self, *, address_bits: int, read_latency: int = 0):
         if not isinstance(address_bits, int) or not 3 <= address_bits <= 32:
             raise ValueError(f"address_bits must be an integer from 3 to 32, not {address_bits!r}")
+        if not isinstance(read_latency, int) or read_latency < 0:
+            raise ValueError(f"read_latency must be 0 or more, not {read_latency!r}")
+        self._read_latency = read_latency
         super().__init__(
             {
                 "s_axi": In(AxiLiteSignature(address_bits=address_bits)),
@@ -44,6 +48,14 @@ class AxiLiteBridge(wiring.Component):
         m = Module()
         axi = self.s_axi
         read = Signal()
+
+        def answered(waited: int = 0):
+            if waited < self._read_latency:
+                m.next = f"READ_{waited + 1}"
+            else:
+                m.d.sync += [axi.rdata.eq(self.read_data), axi.rvalid.eq(1)]
+                m.next = "ANSWER"
+
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(axi.awvalid & axi.wvalid):
@@ -61,8 +73,13 @@ class AxiLiteBridge(wiring.Component):
                     m.next = "ACT"
             with m.State("ACT"):
                 m.d.comb += [self.read.eq(read), self.write.eq(~read)]
-                m.d.sync += [axi.rdata.eq(self.read_data), axi.rvalid.eq(read), axi.bvalid.eq(~read)]
+                m.d.sync += axi.bvalid.eq(~read)
                 m.next = "ANSWER"
+                with m.If(read):
+                    answered()
+            for i in range(1, self._read_latency + 1):
+                with m.State(f"READ_{i}"):
+                    answered(i)
             with m.State("ANSWER"):
                 with m.If((axi.rvalid & axi.rready) | (axi.bvalid & axi.bready)):
                     m.d.sync += [axi.rvalid.eq(0), axi.bvalid.eq(0)]

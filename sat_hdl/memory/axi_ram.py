@@ -1,6 +1,6 @@
 """A memory in block RAM behind AXI4, for boards that have no other."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In
@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In
 from sat_hdl.memory.axi import Axi4Signature, Response
 from sat_hdl.memory.banks import Banks
 from sat_hdl.memory.read_pipe import ReadPipe
+from sat_hdl.memory.register_slice import RegisterSlice
 from sat_hdl.memory.split import check_widths
 
 __all__ = ["AxiRam"]
@@ -16,7 +17,7 @@ __all__ = ["AxiRam"]
 class AxiRam(wiring.Component):
     """A subordinate with ``size`` bytes from address 0 on.
 
-    A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 4 cycles after its
+    A beat each way a cycle, burst after burst; the first beat of a read comes ``latency`` = 5 cycles after its
     address was taken. Bursts are INCR, of the port's width and aligned. A beat outside is answered by SLVERR: what
     is written there is dropped, what is read there is of no meaning.
 
@@ -29,7 +30,7 @@ class AxiRam(wiring.Component):
     s_axi: In(Axi4Signature).
     """
 
-    latency = 4
+    latency = 5
 
     def __init__(self, *, size: int, data_bits: int, id_bits: int):
         check_widths(data_bits, 2)
@@ -82,6 +83,10 @@ class AxiRam(wiring.Component):
         )
         meta = data.StructLayout({"id": len(axi.arid), "last": 1, "error": 1})
         m.submodules.meta = about = SyncFIFO(width=meta.size, depth=ReadPipe.depth)
+        # Whoever asks decides by a register whether he may ask again.
+        address = data.StructLayout({"id": len(axi.arid), "address": 32, "length": 8})
+        m.submodules.ar_cut = cut = RegisterSlice(shape=address)
+        start, starts = cut.o.payload, Signal()
         source, left, reading = Signal(32), Signal(8), Signal()
         issued, last = Signal(), Signal()
         asked, given = Signal(meta), data.View(meta, about.r_data)
@@ -92,7 +97,11 @@ class AxiRam(wiring.Component):
             pipe.addresses.payload.eq(source[shift:top]),
             issued.eq(pipe.addresses.valid & pipe.addresses.ready),
             last.eq(left == 0),
-            axi.arready.eq(~reading | (issued & last)),
+            cut.i.valid.eq(axi.arvalid),
+            cut.i.payload.eq(Cat(axi.arid, axi.araddr, axi.arlen)),
+            axi.arready.eq(cut.i.ready),
+            cut.o.ready.eq(~reading | (issued & last)),
+            starts.eq(cut.o.valid & cut.o.ready),
             banks.read_address.eq(pipe.address),
             banks.read_enable.eq(pipe.enable),
             pipe.data.eq(banks.read_data),
@@ -113,6 +122,6 @@ class AxiRam(wiring.Component):
             m.d.sync += [source.eq(source + beat), left.eq(left - 1)]
             with m.If(last):
                 m.d.sync += reading.eq(0)
-        with m.If(axi.arvalid & axi.arready):
-            m.d.sync += [source.eq(axi.araddr), left.eq(axi.arlen), reader.eq(axi.arid), reading.eq(1)]
+        with m.If(starts):
+            m.d.sync += [source.eq(start.address), left.eq(start.length), reader.eq(start.id), reading.eq(1)]
         return m

@@ -126,7 +126,10 @@ class AffineReader(wiring.Component):
         moves = Signal()
         asks = Signal()
         beats_asked = Signal(range(self._burst_beats + 1))
-        places = Signal(range(self._depth + 1))  # not kept for anything yet
+        # They count a cycle later: who is granted a request is known late.
+        counted = Signal.like(beats_asked)
+        places = Signal(range(self._depth + 1))  # not kept for anything, but for what is still to be counted
+        more = Signal.like(places)
         fits = Signal()  # the longest burst, also if one was asked for in the cycle before
         m.d.comb += [
             moves.eq(
@@ -141,7 +144,8 @@ class AffineReader(wiring.Component):
             asks.eq(moves & ~padding),
             beats_asked.eq(Mux(asks, burst.length[:beat_bits] + 1, 0)),
         ]
-        m.d.sync += [places.eq(places + beats.taken - beats_asked), fits.eq(places >= 2 * self._burst_beats)]
+        m.d.comb += more.eq(places + beats.taken - counted)
+        m.d.sync += [counted.eq(beats_asked), places.eq(more), fits.eq(more >= 2 * self._burst_beats)]
         with m.If(frame.starts):
             m.d.sync += places.eq(self._depth)
         with m.If(asks):
@@ -155,14 +159,14 @@ class AffineReader(wiring.Component):
 
         # --- what comes back --------------------------------------------------------------------------------
         outstanding = Signal.like(places)
-        m.d.sync += outstanding.eq(outstanding + beats_asked - self.port.valid)
+        m.d.sync += outstanding.eq(outstanding + counted - self.port.valid)
         m.d.comb += [
             beats.write.eq(self.port.valid),
             beats.data.eq(self.port.data),
             frame.bus_error.eq(self.port.valid & self.port.error),
-            frame.quiet.eq(outstanding == 0),
+            frame.quiet.eq((outstanding == 0) & (counted == 0)),
+            self.waits.eq(request.valid | (outstanding != 0)),
         ]
-        m.d.comb += self.waits.eq(request.valid | (outstanding != 0))
 
         # Whoever takes beats may decide late: no path goes on from there into the queues.
         beat = data.StructLayout({"beat": read_beat_layout(self._data_bits), "final": 1})

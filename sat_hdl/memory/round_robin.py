@@ -30,10 +30,10 @@ class RoundRobin(wiring.Component):
         count = len(self.wanted)
         later = Signal(count)  # those who come before the one served last do so only in the next round
         first = self.wanted & later
-        with m.If(first.any()):
-            m.d.comb += self.grant.eq(first & -first)
-        with m.Else():
-            m.d.comb += self.grant.eq(self.wanted & -self.wanted)
+        # Written out: of `first & -first` synthesis makes a chain as long as there are those who want.
+        for i in range(count):
+            in_turn = first[i] & ~first[:i].any()
+            m.d.comb += self.grant[i].eq(in_turn | (self.wanted[i] & ~self.wanted[:i].any() & ~first.any()))
         with m.If(self.take & self.grant.any()):
             m.d.sync += later.eq(~((self.grant << 1) - 1))
         return m

@@ -1,5 +1,7 @@
 """The performance counters against sums in Python: many events, reads at any time, every counter in its place."""
 
+from collections import deque
+
 import numpy as np
 import pytest
 from amaranth.hdl import Module
@@ -19,7 +21,9 @@ def run(counters: Counters, count: int, seed: int, rate: float):
 
     async def drive(ctx):
         reading, since = False, 32
-        for _ in range(count):
+        #: Of each read that is not answered yet: when it is, which, and what is right.
+        asked = deque()
+        for cycle in range(count):
             clear = rng.random() < 0.002
             now = rng.random(events) < rate
             since += 1
@@ -34,17 +38,21 @@ def run(counters: Counters, count: int, seed: int, rate: float):
                 ctx.set(counters.amounts[i], value)
             ctx.set(counters.reads, reading)
             ctx.set(counters.index, index)
-            if reading:
-                reads.append((index, ctx.get(counters.value), want[index]))
+            if asked and asked[0][0] == cycle:
+                _, number, right = asked.popleft()
+                reads.append((number, ctx.get(counters.value), right))
             await ctx.tick()
             if clear:
                 want[:] = [0] * len(want)
+                asked.clear()
             else:
                 want[:events] = [w + int(bit) for w, bit in zip(want[:events], now)]
                 if added:
                     want[events:] = [w + v for w, v in zip(want[events:], values)]
             if added:
                 since = 0
+            if reading:
+                asked.append((cycle + Counters.read_latency, index, want[index]))
 
     simulator = Simulator(module)
     simulator.add_clock(1e-6)

@@ -19,24 +19,26 @@ def reader() -> str:
 
 
 def _number(name: str, state: str) -> str:
-    """A counter of 4 bits, widened so that sums don't wrap."""
-    return f"((_ zero_extend 4) (|top_n {name}| {state}))"
+    """A counter of 4 bits (``counted`` has 2), widened so that sums don't wrap."""
+    return f"((_ zero_extend {6 if name == 'counted' else 4}) (|top_n {name}| {state}))"
 
 
 def invariant(state: str, *, spare: int = BURST) -> str:
-    """Places free, beats held and beats to come are no more than there are places; ``fits`` says what it should."""
+    """Places free, beats held and beats to come are no more than there are places, also once those that were asked
+    for in the cycle before are counted; ``fits`` says what it should."""
     free, held, coming = (_number(name, state) for name in ("places", "beats.count", "outstanding"))
+    counted = _number("counted", state)
     return (
-        f"(and (bvule (bvadd {free} {held} {coming}) (_ bv{DEPTH} 8))"
+        f"(and (bvuge {free} {counted}) (bvule (bvadd {free} {held} {coming}) (_ bv{DEPTH} 8))"
         f" (= (|top_n beats.some| {state}) (distinct {held} (_ bv0 8)))"
-        f" (=> (|top_n fits| {state}) (bvuge {free} (_ bv{spare} 8))))"
+        f" (=> (|top_n fits| {state}) (bvuge {free} (bvadd {counted} (_ bv{spare} 8)))))"
     )
 
 
 def step(reader: str, *claims: str, honest: bool = True) -> bool:
     """Whether one step from a state of the invariant can meet ``claims``, where a start finds nothing held,
     outstanding or running, which the simulations check. ``honest``: memory gives only what was asked for."""
-    coming, held = (_number(name, "s0") for name in ("outstanding", "beats.count"))
+    coming, held, counted = (_number(name, "s0") for name in ("outstanding", "beats.count", "counted"))
     return solve(
         "\n".join(
             [
@@ -47,8 +49,8 @@ def step(reader: str, *claims: str, honest: bool = True) -> bool:
                 "(assert (not (|top_n rst| s0)))",
                 f"(assert {invariant('s0')})",
                 f"(assert (=> (|top_n port__valid| s0) (distinct {coming} (_ bv0 8))))" if honest else "",
-                f"(assert (=> (|top_n frame.starts| s0)"
-                f" (and (= {coming} (_ bv0 8)) (= {held} (_ bv0 8)) (not (|top_n frame.running| s0)))))",
+                f"(assert (=> (|top_n frame.starts| s0) (and (not (|top_n frame.running| s0))"
+                f" (= {coming} (_ bv0 8)) (= {held} (_ bv0 8)) (= {counted} (_ bv0 8)))))",
                 *(f"(assert {claim})" for claim in claims),
                 "(check-sat)",
             ]

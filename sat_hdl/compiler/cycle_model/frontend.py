@@ -244,9 +244,9 @@ class Queue:
         self._stuck = False
         self._signal = instruction.signal
         if self.skips(instruction):
-            self._leave(granted)
-            self._ended = granted + 1
-            self._semaphores.signal(instruction.signal, granted + 1)
+            self._leave(granted + 1)
+            self._ended = granted + 2
+            self._semaphores.signal(instruction.signal, granted + 2)
             self.go()
             self._room()
             return
