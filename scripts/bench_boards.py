@@ -6,12 +6,12 @@ hour and more for a large one; results are cached by content.
 """
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sat_hdl.config import preset
+from sat_hdl.fpga.board_reports import REPORTS, board_report
 from sat_hdl.fpga.boards import BOARDS, board
 from sat_hdl.fpga.build import build
 from sat_hdl.fpga.designs import design_for
@@ -19,7 +19,6 @@ from sat_hdl.fpga.toolchain import tool_version
 
 __all__ = ["boards_table"]
 
-REPORTS = Path(__file__).parent.parent / "fpga" / "reports" / "boards"
 #: Kept entries of a group, and the group, at which an array's effective speed is stated.
 KEEP, GROUP = 2, 8
 
@@ -57,10 +56,9 @@ def boards_table() -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in BOARDS:
-        path = REPORTS / f"{name}.json"
-        if not path.exists():
+        found = board_report(BOARDS[name])
+        if found is None:
             continue
-        found = json.loads(path.read_text())
         fmax = ", ".join(f"{seed['fmax_mhz']:.1f}" for seed in found["seeds"])
         used, has = found["used"][found["logic_cell"]]
         dense = 2 * found["rows"] * found["cols"] * found["clock_mhz"] / 1000
