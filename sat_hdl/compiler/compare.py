@@ -1,16 +1,17 @@
-"""A schedule beside other figures: SCALE-Sim's closed form, the paper's speedup, and operations ÷ peak."""
+"""A schedule beside other figures: SCALE-Sim's, the paper's speedup, and operations ÷ peak."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sat_hdl.compiler.blocks import PRUNING
-from sat_hdl.compiler.dataflows import Dataflow, kept_of
+from sat_hdl.compiler.dataflows import Dataflow
 from sat_hdl.compiler.memory_port import MemoryPort
-from sat_hdl.compiler.networks.table import METHODS, STAGES, Network, Vector
+from sat_hdl.compiler.networks.table import Network
+from sat_hdl.compiler.scale_sim import ScaleSim, Total, step_cycles
 from sat_hdl.compiler.schedule import Schedule, schedule
 from sat_hdl.config import Config
 
-__all__ = ["PAPER_SPEEDUP", "Comparison", "compare", "scale_sim_cycles"]
+__all__ = ["PAPER_SPEEDUP", "Comparison", "compare"]
 
 #: arXiv 2309.13015: BDWP over dense training on the same SAT at 2:8, the mean of five networks. It states none of the
 #: other sparsities.
@@ -23,13 +24,13 @@ class Comparison:
 
     Members
     -------
-    sparse, dense: schedules. scale_sim, scale_sim_dense: cycles of the products by SCALE-Sim's form.
+    sparse, dense: schedules. scale_sim, scale_sim_dense: cycles of the products by SCALE-Sim.
     """
 
     sparse: Schedule
     dense: Schedule
-    scale_sim: int
-    scale_sim_dense: int
+    scale_sim: Total
+    scale_sim_dense: Total
 
     @property
     def speedup(self) -> float:
@@ -42,7 +43,13 @@ class Comparison:
 
     @property
     def scale_sim_speedup(self) -> float:
-        return self.scale_sim_dense / self.scale_sim
+        return self.scale_sim_dense.cycles / self.scale_sim.cycles
+
+    @property
+    def scale_sim_source(self) -> str:
+        """Of both: ``"live"``, ``"form"``, or ``"mixed"``."""
+        sources = {self.scale_sim.source, self.scale_sim_dense.source}
+        return sources.pop() if len(sources) == 1 else "mixed"
 
     @property
     def ideal_speedup(self) -> float:
@@ -54,22 +61,6 @@ class Comparison:
         """The paper's mean over its networks, where it gives one."""
         sparsity = self.sparse.sparsity
         return None if sparsity is None or self.sparse.method != "bdwp" else PAPER_SPEEDUP.get(sparsity)
-
-
-def scale_sim_cycles(
-    network: Network, rows: int, cols: int, *, batch: int, method: str, sparsity: tuple[int, int] | None
-) -> int:
-    """Cycles of a step's products by the form that SCALE-Sim v3 follows for output-stationary R × C:
-    ⌈m/R⌉ · ⌈n/C⌉ · (k·N/M + R + C − 2) − 1, with memory that never stalls."""
-    total = 0
-    for layer in network.layers:
-        if isinstance(layer, Vector):
-            continue
-        for stage in STAGES:
-            for gemm in layer.products(stage, batch, sparsity if stage in METHODS[method] else None):
-                tiles = -(-gemm.m // rows) * -(-gemm.n // cols)
-                total += gemm.count * (tiles * (kept_of(gemm, gemm.k) + rows + cols - 2) - 1)
-    return total
 
 
 def compare(
@@ -84,11 +75,12 @@ def compare(
     dataflows: tuple[Dataflow, ...] | None = None,
     pruning: tuple[str, ...] = PRUNING,
     dense: Schedule | None = None,
+    tool: ScaleSim | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Schedules ``network`` sparse and dense; arguments as of :func:`~sat_hdl.compiler.schedule.schedule`.
 
-    ``dense``: the dense schedule, if it is there already.
+    ``dense``: the dense schedule, if it is there already. ``tool``: SCALE-Sim, if it is to be run.
     """
     sparse = schedule(
         network, config, port, method=method, sparsity=sparsity, batch=batch, parts=parts, dataflows=dataflows,
@@ -99,10 +91,10 @@ def compare(
             network, config, port, method="dense", sparsity=None, batch=batch, parts=parts, dataflows=dataflows,
             progress=progress,
         )  # fmt: skip
-    form = [
-        scale_sim_cycles(
-            network, config.rows, config.cols, batch=sparse.batch, method=each.method, sparsity=each.sparsity
+    scale_sim, scale_sim_dense = (
+        step_cycles(
+            network, config, batch=sparse.batch, method=each.method, sparsity=each.sparsity, tool=tool
         )
         for each in (sparse, dense)
-    ]
-    return Comparison(sparse=sparse, dense=dense, scale_sim=form[0], scale_sim_dense=form[1])
+    )
+    return Comparison(sparse=sparse, dense=dense, scale_sim=scale_sim, scale_sim_dense=scale_sim_dense)

@@ -9,7 +9,15 @@ from sat_hdl.compiler.compare import PAPER_SPEEDUP
 from sat_hdl.compiler.dataflows import DATAFLOWS
 from sat_hdl.compiler.networks import NETWORKS, PAPER_NETWORKS
 
+from ..compiler.scale_sim_tool import write_tool
+
 FAST = ["--preset", "16x16", "--batch", 2]
+
+
+@pytest.fixture(autouse=True)
+def no_scale_sim(monkeypatch):
+    """Whoever runs the tests may have named one."""
+    monkeypatch.delenv("SAT_HDL_SCALE_SIM", raising=False)
 
 
 def answer(sat_hdl, *words):
@@ -99,6 +107,45 @@ def test_compare(sat_hdl):
     assert status == 0 and "SCALE-Sim" in out and "1.75" in out
 
 
+def test_compare_with_scale_sim(sat_hdl, tmp_path, monkeypatch):
+    """A made-up tool's figures are in the table, marked where the form's are among them."""
+    monkeypatch.setenv("SAT_HDL_CACHE", str(tmp_path / "cache"))
+    words = ["compare", "vit", "--preset", "16x16", "--sparsity", "2:8", "--batch", 1]
+    form = answer(sat_hdl, *words, "--scale-sim-limit", 0)
+    assert form["scale_sim"] is None and form["comparisons"][0]["scale_sim_source"] == "form"
+    python, calls = write_tool(tmp_path)
+    words += ["--scale-sim-limit", 50_000]
+    status, out, err = sat_hdl(*words, "--json", "--scale-sim", python)
+    told = json.loads(out)
+    lines = calls.read_text().splitlines()
+    assert status == 0 and len(err.splitlines()) == len(lines) == told["scale_sim"]["live"]
+    assert all(line.startswith("SCALE-Sim: ") for line in err.splitlines())
+    assert told["scale_sim"]["products"] > told["scale_sim"]["live"]
+    assert told["scale_sim"]["largest_difference"] > 0
+    (row,), (before,) = told["comparisons"], form["comparisons"]
+    assert row["scale_sim_source"] == "mixed" and row["scale_sim_cycles"] != before["scale_sim_cycles"]
+    assert row["scale_sim_speedup"] == pytest.approx(row["scale_sim_dense_cycles"] / row["scale_sim_cycles"])
+    assert row["cycles"] == before["cycles"]
+    monkeypatch.setenv("SAT_HDL_SCALE_SIM", python)
+    assert answer(sat_hdl, *words)["comparisons"] == [row]
+    status, out, _ = sat_hdl(*words)
+    assert status == 0 and re.search(r"SCALE-Sim 3\.0\.0 ran \d+ of \d+ distinct products", out)
+    assert len(calls.read_text().splitlines()) == len(lines)
+    assert answer(sat_hdl, *words[:-1], 0)["scale_sim"] is None
+    whole = answer(sat_hdl, *words[:-1], 10**9)
+    assert whole["comparisons"][0]["scale_sim_source"] == "live"
+    assert whole["scale_sim"]["live"] == whole["scale_sim"]["products"]
+    assert "*" in out and "*" not in sat_hdl(*words[:-1], 10**9)[1]
+
+
+def test_compare_with_a_faulty_scale_sim(sat_hdl, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAT_HDL_CACHE", str(tmp_path / "cache"))
+    python, _ = write_tool(tmp_path, body="raise ValueError('too odd')")
+    words = ["compare", "vit", "--preset", "16x16", "--sparsity", "2:8", "--batch", 1, "--scale-sim", python]
+    status, out, err = sat_hdl(*words)
+    assert (status, out) == (1, "") and "SCALE-Sim 3.0.0 failed for" in err and "ValueError: too odd" in err
+
+
 def test_the_papers_networks():
     assert set(PAPER_NETWORKS) < set(NETWORKS)
 
@@ -123,6 +170,12 @@ def test_the_papers_networks():
         (["schedule", "vgg19", "--html", "/nowhere/x.html", "--batch", "1"], "no folder '/nowhere'"),
         (["compare", "vgg19", "--sparsity", "dense"], "`--sparsity` must be N:M"),
         (["compare", "nothing"], "no network 'nothing'"),
+        (
+            ["compare", "vit", "--scale-sim", "/no/python"],
+            "'/no/python' is no program; `--scale-sim` takes a Python",
+        ),
+        (["compare", "vit", "--scale-sim-limit", "-1"], "`--scale-sim-limit` must be at least 0, not -1"),
+        (["compare", "vit", "--batch", "0"], "`batch` must be at least 1"),
     ],
 )
 def test_mistakes(sat_hdl, words, sentence):
