@@ -60,8 +60,9 @@ def start(
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "resnet"])
 def test_training(name):
-    """Two steps: the second takes what the first one's update left."""
-    steps = start(name, CONFIG, settings("bdwp", 2, 8, batch=3), read_latency=20)
+    """Two steps: the second takes what the first one's update left. In parts, a layer begins while results of the one
+    before wait to be stored, and the results' buffer is not divided alike for both."""
+    steps = start(name, CONFIG, settings("bdwp", 2, 8, batch=3), parts=2, read_latency=20)
     steps.run()
     steps.run()
 

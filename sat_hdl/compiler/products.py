@@ -1,6 +1,6 @@
 """Products from memory to memory: loads, jobs and stores, block by block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from sat_hdl.compiler.formats import up
 from sat_hdl.compiler.jobs import Job, Place
@@ -47,11 +47,19 @@ class Products:
     def __init__(self, config: Config, program: Program, choose: Callable[[Job], Plan]):
         self._config, self._program, self._choose = config, program, choose
         self._turn = {"west": 0, "north": 0, "result": 0, "bias": 0}
+        #: Areas of the results' buffer that were used. How it is divided depends on the product.
+        self._areas: dict[range, None] = {}
 
     def _next(self, buffer: str) -> int:
         """Takes turns between a buffer's halves."""
         self._turn[buffer] ^= 1
         return self._turn[buffer]
+
+    def _written(self, area: range) -> tuple[range, ...]:
+        """What an operation that writes an area of the results' buffer changes: that, and whatever overlaps it, which
+        another product may still read."""
+        self._areas[area] = None
+        return tuple(a for a in self._areas if a.start < area.stop and area.start < a.stop)
 
     def add(self, job: Job) -> Plan:
         """Adds the operations of ``job``; returns how it was cut."""
@@ -69,6 +77,7 @@ class Products:
             n = range(bands[0].start, bands[-1].stop)
             result = self._next("result")
             word = 2 * biases + result * room
+            area = range(word, word + room)
             for number, k in enumerate(cut.k):
                 if held["west"] != (m, k):
                     held["west"], half["west"] = (m, k), self._next("west")
@@ -78,8 +87,9 @@ class Products:
                     self._load_north(job, k, n, half["north"])
                 if job.bias is not None and number == 0 and held["bias"] != n:
                     held["bias"], half["bias"] = n, self._next("bias")
-                    self._load_bias(job.bias, n, half["bias"], half["bias"] * biases)
-                where = half, result, word, half["bias"] * biases
+                    first = half["bias"] * biases
+                    self._load_bias(job.bias, n, range(first, first + biases))
+                where = half, area, range(half["bias"] * biases, (half["bias"] + 1) * biases)
                 if cut.stationary:
                     self._compute_held(job, m, k, n, number == 0, *where)
                 else:
@@ -90,15 +100,13 @@ class Products:
                     raises = (OVERFLOW,) if action.endswith("checked") else ()
                     registers = descriptor_registers(descriptor, writes=True)
                     registers |= {"from": first, "m": rows, "n": columns}
-                    self._program.add(
-                        Operation("store", action, registers, (("result", result), *raises), job.y.regions)
-                    )
+                    self._program.add(Operation("store", action, registers, (area, *raises), job.y.regions))
                 at += m.size * -(-len(band) // config.cols)
         return cut
 
-    def _load(self, action: str, place: Place, descriptor: Descriptor, target, **registers: int):
+    def _load(self, action: str, place: Place, descriptor: Descriptor, *targets, **registers: int):
         self._program.add(
-            Operation("load", action, descriptor_registers(descriptor) | registers, place.regions, (target,))
+            Operation("load", action, descriptor_registers(descriptor) | registers, place.regions, targets)
         )
 
     def _load_west(self, job: Job, m: Box, k: Box, half: int, stationary: bool):
@@ -114,12 +122,13 @@ class Products:
             registers = {"take": take, "inner": inner, "to": to + offset, "pitch": pitch}
             self._load(action, place, descriptor, ("north", half), **registers)
 
-    def _load_bias(self, place: Place, n: range, half: int, to: int):
+    def _load_bias(self, place: Place, n: range, area: range):
         words = -(-len(n) // self._config.cols)
         run = up(4 * len(n), self._config.memory_bits // 8)
         descriptor = Descriptor(base=place.address + 4 * n.start, run=run)
         take = min(2 * self._config.cols * words, run // 2)
-        self._load("results", place, descriptor, ("bias", half), take=take, inner=1, to=to, pitch=0)
+        targets = self._written(area)
+        self._load("results", place, descriptor, *targets, take=take, inner=1, to=area.start, pitch=0)
 
     def _compute(
         self,
@@ -129,22 +138,19 @@ class Products:
         n: range,
         first: bool,
         half,
-        result: int,
-        word: int,
-        bias: int,
+        area: range,
+        bias: range,
         fold: int,
     ):
         config = self._config
         registers = {
             "m": m.size, "k": k.size, "n": len(n), "sparsity": folded_form(config, job.shape(), fold),
             "west": half["west"] * (config.west_depth // 2), "west_pitch": -(-k.size // config.ingest),
-            "north": half["north"] * (config.north_depth // 2), "north_pitch": job.kept(k), "result": word,
+            "north": half["north"] * (config.north_depth // 2), "north_pitch": job.kept(k), "result": area.start,
         }  # fmt: skip
-        self._run(job, registers, first, half, result, word, bias)
+        self._run(job, registers, first, half, area, bias)
 
-    def _compute_held(
-        self, job: Job, m: Box, k: Box, n: range, first: bool, half, result: int, word: int, bias: int
-    ):
+    def _compute_held(self, job: Job, m: Box, k: Box, n: range, first: bool, half, area: range, bias: range):
         """A run for every R elements of k, each of which goes on with the sums of the one before."""
         config = self._config
         form = stationary_form(config, len(n))
@@ -154,19 +160,19 @@ class Products:
                 "m": m.size, "k": min(config.rows, k.size - top), "n": len(n), "sparsity": form,
                 "west": half["west"] * (config.west_depth // 2) + tile * pitch,
                 "north": half["north"] * (config.north_depth // 2) + top, "north_pitch": job.kept(k),
-                "result": word,
+                "result": area.start,
             }  # fmt: skip
-            self._run(job, registers, first and tile == 0, half, result, word, bias)
+            self._run(job, registers, first and tile == 0, half, area, bias)
 
-    def _run(self, job: Job, registers: dict[str, int], first: bool, half, result: int, word: int, bias: int):
-        reads = [("west", half["west"]), ("north", half["north"])]
+    def _run(self, job: Job, registers: dict[str, int], first: bool, half, area: range, bias: range):
+        reads: list[Hashable] = [("west", half["west"]), ("north", half["north"])]
         action = "from_zero"
         if not first:
             action = "from_results"
-            registers["initial"] = word
-            reads.append(("result", result))
+            registers["initial"] = area.start
+            reads.append(area)
         elif job.bias is not None:
             action = "from_bias"
-            registers["initial"] = bias
-            reads.append(("bias", half["bias"]))
-        self._program.add(Operation("compute", action, registers, tuple(reads), (("result", result),)))
+            registers["initial"] = bias.start
+            reads.append(bias)
+        self._program.add(Operation("compute", action, registers, tuple(reads), self._written(area)))
