@@ -40,7 +40,7 @@ def test_what_was_measured_is_told(told):
     rows = told()
     assert set(rows) == set(BOARDS)
     built = [name for name in BOARDS if board_report(BOARDS[name])]
-    assert {"ulx3s-85f", "orangecrab-85f", "icebreaker"} <= set(built)
+    assert {"ulx3s-85f", "orangecrab-85f", "ecpix5-85f", "icebreaker"} <= set(built)
     for name in built:
         found = report(name, KEPT)
         assert rows[name]["fmax_mhz"] == max(seed["fmax_mhz"] for seed in found["seeds"])
