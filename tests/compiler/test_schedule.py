@@ -5,12 +5,13 @@ from math import inf
 
 import pytest
 
-from sat_hdl.compiler.compare import compare, scale_sim_cycles
+from sat_hdl.compiler.compare import compare
 from sat_hdl.compiler.memory_port import MemoryPort, default_port
 from sat_hdl.compiler.networks import NETWORKS
 from sat_hdl.compiler.networks.table import Network, Vector, Weighted
 from sat_hdl.compiler.networks.vector_costs import UPDATE
 from sat_hdl.compiler.overlap import Task, run
+from sat_hdl.compiler.scale_sim import step_cycles
 from sat_hdl.compiler.schedule import schedule
 from sat_hdl.config import Config, ConfigError, preset
 
@@ -96,9 +97,9 @@ def test_two_tasks_share_memory():
 def test_scale_sim():
     """The form by hand for one layer: ⌈16/4⌉ · ⌈10/4⌉ tiles of 64·2/8 and of 64."""
     net = Network(name="x", title="x", batch=16, layers=(Weighted(name="a", cin=64, cout=10, first=False),))
-    sparse = scale_sim_cycles(net, 4, 4, batch=16, method="srste", sparsity=(2, 8))
-    dense = scale_sim_cycles(net, 4, 4, batch=16, method="dense", sparsity=None)
-    assert dense - sparse == 4 * 3 * (64 - 16)
+    sparse = step_cycles(net, SMALL, batch=16, method="srste", sparsity=(2, 8))
+    dense = step_cycles(net, SMALL, batch=16, method="dense", sparsity=None)
+    assert dense.cycles - sparse.cycles == 4 * 3 * (64 - 16)
 
 
 def test_the_paper():
