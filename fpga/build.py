@@ -72,8 +72,7 @@ def build(
 
     ``design``: a BoardSystem, or a component of streams alone. ``clock_mhz`` is its clock, else the board's own
     choice (a BoardSystem's must be the one that it was made for). A result slower than it is returned
-    all the same: see ``meets_clock``. Every seed's result is cached by content. ``placer``,
-    ``router``: of nextpnr.
+    all the same: see ``meets_clock``. Every seed's result is cached by content. ``placer``, ``router``: of nextpnr.
     """
     if placer not in PLACERS:
         raise ConfigError(f"The placer must be one of {', '.join(PLACERS)}, not {placer!r}.")

@@ -66,7 +66,8 @@ class Products:
         config = self._config
         cut = self._choose(job)
         held: dict[str, object] = {"west": None, "north": None, "bias": None}
-        half: dict[str, int] = {"west": 0, "north": 0, "bias": 0}
+        half: dict[str, int] = {"west": 0, "north": 0}
+        bias = range(0)
         pairs = [(m, n) for n in cut.n for m in cut.m]
         if cut.rows_outer:
             pairs = [(m, n) for m in cut.m for n in cut.n]
@@ -86,10 +87,10 @@ class Products:
                     held["north"], half["north"] = (k, n), self._next("north")
                     self._load_north(job, k, n, half["north"])
                 if job.bias is not None and number == 0 and held["bias"] != n:
-                    held["bias"], half["bias"] = n, self._next("bias")
-                    first = half["bias"] * biases
-                    self._load_bias(job.bias, n, range(first, first + biases))
-                where = half, area, range(half["bias"] * biases, (half["bias"] + 1) * biases)
+                    held["bias"], start = n, self._next("bias") * biases
+                    bias = range(start, start + biases)
+                    self._load_bias(job.bias, n, bias)
+                where = half, area, bias
                 if cut.stationary:
                     self._compute_held(job, m, k, n, number == 0, *where)
                 else:
