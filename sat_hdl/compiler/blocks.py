@@ -24,14 +24,14 @@ from sat_hdl.compiler.memory_port import MemoryPort
 from sat_hdl.compiler.networks.table import Gemm
 from sat_hdl.config import Config, ConfigError
 
-__all__ = ["PRUNING", "Blocks", "Plan", "candidates", "cost", "plan", "update_bytes"]
+__all__ = ["DECISIVE", "PRUNING", "Blocks", "Plan", "candidates", "cost", "plan", "update_bytes"]
 
 #: Moments of pruning.
 PRUNING = ("pregenerated", "on the fly")
 #: Bytes of a kept value and of its index.
 _VALUE, _INDEX = 2.0, 0.5
-#: Share of a product's time from which on the array, or memory, is what bounds it.
-_MOST = 0.8
+#: Share of the time from which on the array, memory or the vector unit is what bounds it.
+DECISIVE = 0.8
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Plan:
     @property
     def bound(self) -> str:
         most = max(self.array_cycles, self.memory_cycles)
-        if most < _MOST * self.cycles:
+        if most < DECISIVE * self.cycles:
             return "latency"
         return "array" if self.array_cycles >= self.memory_cycles else "memory"
 

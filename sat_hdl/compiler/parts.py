@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
-from sat_hdl.compiler.blocks import Plan
+from sat_hdl.compiler.blocks import DECISIVE, Plan
 from sat_hdl.compiler.memory_port import MemoryPort
 from sat_hdl.compiler.networks.vector_costs import Sweep
 from sat_hdl.compiler.overlap import Task
@@ -28,7 +28,6 @@ __all__ = ["MOST_PARTS", "Pass", "Work", "ranges", "shares"]
 MOST_PARTS = 32
 #: From a vector command to the next, beside memory's latency.
 _COMMAND_CYCLES = 30
-_MOST = 0.8
 
 
 def shares(batch: int, parts: int) -> tuple[int, ...]:
@@ -181,6 +180,6 @@ class Pass:
         # Of equal parts each has the same bound; of unlike phases the one that takes longest has it.
         if not work.tasks or cycles > max(self.tasks[i].cycles for i in work.tasks):
             work.bound = "vector" if lanes >= memory else "memory"
-            if max(lanes, memory) < _MOST * cycles:
+            if max(lanes, memory) < DECISIVE * cycles:
                 work.bound = "latency"
         return self._add(work, cycles, memory, after, urgent)

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from sat_hdl.compiler.blocks import PRUNING, Plan
+from sat_hdl.compiler.blocks import DECISIVE, PRUNING, Plan
 from sat_hdl.compiler.dataflows import Dataflow, device_dataflows
 from sat_hdl.compiler.memory_port import MemoryPort
 from sat_hdl.compiler.networks.table import METHODS, Network, Vector
@@ -32,8 +32,6 @@ from sat_hdl.compiler.passes import Passes
 from sat_hdl.config import Config, require
 
 __all__ = ["Entry", "Schedule", "schedule"]
-
-_MOST = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +127,7 @@ class Schedule:
     def bound(self) -> str:
         """What takes most of the step: "vector" if the array waits for more than a fifth of it, else what bounds
         most of the array's own time."""
-        if self.product_cycles < _MOST * self.cycles:
+        if self.product_cycles < DECISIVE * self.cycles:
             return "vector"
         shares: dict[str, float] = {}
         for entry in self.entries:
