@@ -13,6 +13,7 @@ from rich.table import Table
 from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config, preset_name
 from sat_hdl.cli.output import console, print_json
 from sat_hdl.cli.scheduling import (
+    NETWORK_HELP,
     BatchOption,
     DataflowOption,
     LatencyOption,
@@ -23,7 +24,7 @@ from sat_hdl.cli.scheduling import (
     port_told,
 )
 from sat_hdl.compiler.compare import Comparison, compare
-from sat_hdl.compiler.networks import NETWORKS, PAPER_NETWORKS, network
+from sat_hdl.compiler.networks import PAPER_NETWORKS, network
 from sat_hdl.compiler.scale_sim import LIMIT, ScaleSim, find_scale_sim
 from sat_hdl.compiler.schedule import schedule
 from sat_hdl.config import Config, ConfigError, parse_sparsity, require
@@ -37,7 +38,7 @@ _DEFAULT = "paper-32x32"
 def command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help=f"Of {', '.join(NETWORKS)}; else the paper's five.", metavar="[NETWORKS]..."),
+        typer.Argument(help=f"{NETWORK_HELP} Else the paper's five.", metavar="[NETWORKS]..."),
     ] = None,
     sparsity: Annotated[str, typer.Option(help="N:M, with commas.", metavar="N:M,...")] = SPARSITIES,
     memory_gbps: MemoryOption = None,
@@ -85,6 +86,9 @@ def command(
     port = chosen_port(used, memory_gbps, mhz, latency)
     flows = chosen_dataflows(used, dataflow)
     rows: list[dict[str, Any]] = []
+    for table in tables:
+        if table.uncounted:
+            typer.echo(f"Of {table.name} is not counted: {', '.join(table.uncounted)}.", err=True)
     log = Console(stderr=True, highlight=False, soft_wrap=True)
     bar = Progress(console=log, transient=True, disable=not log.is_terminal)
     task = bar.add_task("Scheduling", total=len(tables) * (len(pairs) + 1))

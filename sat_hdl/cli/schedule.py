@@ -15,6 +15,7 @@ from sat_hdl.cli.operands import sparsity_of
 from sat_hdl.cli.options import ConfigFile, Json, Preset, chosen_config, chosen_parts, preset_name
 from sat_hdl.cli.output import atomic_file, console, print_json
 from sat_hdl.cli.scheduling import (
+    NETWORK_HELP,
     BatchOption,
     DataflowOption,
     LatencyOption,
@@ -30,7 +31,7 @@ from sat_hdl.cli.scheduling import (
 )
 from sat_hdl.compiler.blocks import PRUNING
 from sat_hdl.compiler.compare import Comparison, compare
-from sat_hdl.compiler.networks import NETWORKS, network
+from sat_hdl.compiler.networks import network
 from sat_hdl.compiler.networks.table import METHODS, STAGES, Vector
 from sat_hdl.compiler.schedule import Entry, Schedule, schedule
 
@@ -45,7 +46,7 @@ _STAGES = (*STAGES, "forward", "backward", "update")
 
 
 def command(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(NETWORKS)}.", metavar="NETWORK")],
+    name: Annotated[str, typer.Argument(help=NETWORK_HELP, metavar="NETWORK")],
     method: Annotated[
         Method, typer.Option(help="What is sparse: bdwp: FF and BP; sdwp: BP; srste: FF; or dense.")
     ] = Method["bdwp"],
@@ -72,6 +73,10 @@ def command(
     what counts. `blocks` are rows × k × columns, and the order of loops, outermost first. "8 ×" are eight equal
     products, as of eight parts of the batch, "+2" two more kinds: those of the classes of pixels of a layer with a
     stride, say.
+
+    A network of your own is a list of layers, as `train --model` takes it, or a PyTorch module in a Python file,
+    which says its `input_shape`: `sat-hdl schedule nets.py:MyNet`. The module's forward pass is recorded without
+    values, so any module will do whose forward() takes one tensor.
     """
     table = network(name)
     used = chosen_config(preset, config, default=_DEFAULT)
@@ -107,6 +112,7 @@ def command(
     result = {
         "network": name,
         "title": table.title,
+        "uncounted": list(table.uncounted),
         "method": str(method),
         "sparsity": None if done is None else sparsity,
         "batch": best.batch,
@@ -124,6 +130,8 @@ def command(
         "html": None if page is None else str(page),
     }
     lead = _lead(best, done, mhz)
+    if table.uncounted:
+        lead += f" Not counted: {', '.join(table.uncounted)}."
     if page is not None:
         from sat_hdl.schedule_page import page as rendered
 

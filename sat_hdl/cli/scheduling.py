@@ -8,12 +8,19 @@ import typer
 from sat_hdl.compiler.blocks import PRUNING
 from sat_hdl.compiler.dataflows import DATAFLOWS, Dataflow, device_dataflows, find_dataflows
 from sat_hdl.compiler.memory_port import MemoryPort, default_port
+from sat_hdl.compiler.models import MODELS
+from sat_hdl.compiler.networks import NETWORKS
 from sat_hdl.config import Config, require
 
 __all__ = [
-    "BatchOption", "DataflowOption", "LatencyOption", "MemoryOption", "MhzOption", "Moment", "MomentOption",
-    "PartsOption", "chosen_dataflows", "chosen_moments", "chosen_port", "port_told",
+    "NETWORK_HELP", "BatchOption", "DataflowOption", "LatencyOption", "MemoryOption", "MhzOption", "Moment",
+    "MomentOption", "PartsOption", "chosen_dataflows", "chosen_moments", "chosen_port", "port_told",
 ]  # fmt: skip
+
+NETWORK_HELP = (
+    f"Of {', '.join([*NETWORKS, *MODELS])}; a TOML file of layers; or a model or PyTorch module in a Python file, "
+    "FILE.py:NAME."
+)
 
 
 class Moment(StrEnum):

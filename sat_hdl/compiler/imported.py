@@ -14,7 +14,7 @@ from sat_hdl.compiler.layers import Layer, Model
 from sat_hdl.compiler.models import model
 from sat_hdl.config import ConfigError, require
 
-__all__ = ["Imported", "chosen_model", "load_python"]
+__all__ = ["Imported", "chosen_model", "find_python", "load_python"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,17 @@ def chosen_model(name: str, seed: int = 0) -> Imported:
 
 
 def load_python(path: Path, name: str, seed: int = 0) -> Imported:
-    """What is called ``name`` in a Python file, which is run.
+    """What :func:`find_python` finds, as the device can train it. Raises :class:`ConfigError` if it can't."""
+    found, shape = find_python(path, name, seed)
+    if isinstance(found, Model):
+        return Imported(found)
+    from sat_hdl.compiler.torch_import import from_torch
+
+    return from_torch(found, shape)
+
+
+def find_python(path: Path, name: str, seed: int = 0) -> tuple[Any, Any]:
+    """What is called ``name`` in a Python file, which is run: a Model, or a module and the shape of its input.
 
     It is a :class:`~sat_hdl.compiler.layers.Model`, a list of layers, a torch.nn.Module, or a class or function
     without arguments that makes one. A list of layers and a module need to know their input: the file's
@@ -76,7 +86,7 @@ def load_python(path: Path, name: str, seed: int = 0) -> Imported:
         ) from None
     require(name in names, f"There is no {name!r} in {path}; it defines {_public(names)}.")
     if isinstance(found, Model):
-        return Imported(found)
+        return found, found.input
     layers = list(found) if isinstance(found, list | tuple) else []
     listed = len(layers) > 0 and all(isinstance(layer, Layer) for layer in layers)
     if not listed and not _is_module(found):
@@ -88,11 +98,8 @@ def load_python(path: Path, name: str, seed: int = 0) -> Imported:
         f"{path} must say what goes into {name!r}: `input_shape = (channels, height, width)`, or `(n,)`; of a "
         "list of layers (height, width, channels).",
     )
-    if listed:
-        return Imported(Model(names["input_shape"], layers))
-    from sat_hdl.compiler.torch_import import from_torch
-
-    return from_torch(found, names["input_shape"])
+    shape = names["input_shape"]
+    return (Model(shape, layers) if listed else found), shape
 
 
 def _is_module(value: Any) -> bool:

@@ -1,13 +1,15 @@
 """One point of a sweep: cycles of a training step, and what the device costs."""
 
+from functools import cache
 from typing import Any
 
 from sat_hdl.compiler.compare import compare
 from sat_hdl.compiler.memory_port import MemoryPort, default_port
 from sat_hdl.compiler.networks import network
+from sat_hdl.compiler.networks.table import Network
 from sat_hdl.compiler.schedule import schedule
 from sat_hdl.config import Config, ConfigError, parse_sparsity
-from sat_hdl.sweep.points import Point
+from sat_hdl.sweep.points import Point, content
 
 __all__ = ["AREA", "FIGURES", "area", "evaluate", "multipliers"]
 
@@ -35,6 +37,12 @@ def _buffer_kib(config: Config) -> float:
     return bits / 8192
 
 
+@cache
+def _table(name: str, _content: str) -> Network:
+    """Each file of a sweep is read once, as long as it is the same."""
+    return network(name)
+
+
 def evaluate(point: Point) -> dict[str, Any]:
     """The figures of a point: ``error`` instead of most, if the configuration can't run it."""
     config = point.config
@@ -44,7 +52,7 @@ def evaluate(point: Point) -> dict[str, Any]:
         port = default_port(config, point.mhz, point.latency)
     else:
         port = MemoryPort.of_bandwidth(point.gbps, point.mhz, point.latency)
-    table = network(point.network)
+    table = _table(point.network, content(point.network))
     try:
         if point.method == "dense":
             best = schedule(table, config, port, method="dense", sparsity=None, batch=point.batch)

@@ -1,6 +1,8 @@
 """A sweep's file, and the points that it stands for."""
 
+import hashlib
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from sat_hdl.compiler.networks import NETWORKS, network
 from sat_hdl.compiler.networks.table import METHODS
 from sat_hdl.config import Config, ConfigError, parse_sparsity, preset, read_toml, require
 
-__all__ = ["Point", "Sweep", "load_sweep"]
+__all__ = ["Point", "Sweep", "content", "load_sweep"]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +34,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     def columns(self) -> dict[str, str]:
         """What tells it from other points, as text; in this order the first columns of a table."""
         plain = {
-            "network": self.network,
+            "network": self.network + content(self.network),
             "method": self.method,
             "sparsity": self.sparsity,
             "batch": "usual" if self.batch is None else str(self.batch),
@@ -43,12 +45,20 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         return plain | {name: str(value) for name, value in msgspec.to_builtins(self.config).items()}
 
 
+def content(network: str) -> str:
+    """What tells a network's file from what it was before: nothing, if it is none."""
+    path = Path(re.sub(r"(\.py):\w+$", r"\1", network))
+    if path.suffix not in (".py", ".toml"):
+        return ""
+    return f"@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+
+
 class Sweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A sweep's TOML file. Every list's values are combined with those of every other.
 
     Arguments
     ---------
-    networks: names, as of `sat-hdl schedule`.
+    networks: names, or files, as of `sat-hdl schedule`; files are told apart by what is in them.
     methods: dense, bdwp, sdwp, srste. sparsities: N:M, of no effect for dense.
     batches: samples a step; without them, as is usual for each network.
     mhz: of the device. gbps: of memory; without it, the configuration's own port. latency: cycles.

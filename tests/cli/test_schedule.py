@@ -61,6 +61,34 @@ def test_schedule_for_people(sat_hdl):
     assert max(map(len, out.splitlines()[2:])) <= 120
 
 
+def test_a_network_of_ones_own(sat_hdl, tmp_path):
+    file = tmp_path / "small.toml"
+    file.write_text(
+        'input = 32\n[[layers]]\nkind = "linear"\nout = 16\n[[layers]]\nkind = "linear"\nout = 4\n'
+    )
+    told = answer(sat_hdl, "schedule", file, "--preset", "8x8", "--batch", 8)
+    assert [entry["layer"] for entry in told["entries"] if entry["stage"] == "ff"] == ["linear1", "linear2"]
+    assert told["title"].startswith("small (32)") and told["uncounted"] == []
+    table = answer(sat_hdl, "compare", file, "--preset", "8x8", "--batch", 8, "--sparsity", "2:8")
+    assert table["comparisons"][0]["cycles"] == told["cycles"]
+
+
+def test_a_module_whose_work_is_not_all_counted(sat_hdl, tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    file = tmp_path / "nets.py"
+    file.write_text(
+        "import torch\nfrom torch import nn\ninput_shape = (32,)\nclass Net(nn.Linear):\n"
+        "    def forward(self, x):\n        return torch.cumsum(super().forward(x), 1)\n"
+        "net = Net(32, 16)\n"
+    )
+    words = ["--preset", "8x8", "--batch", 8]
+    assert answer(sat_hdl, "schedule", f"{file}:net", *words)["uncounted"] == ["cumsum"]
+    _, out, _ = sat_hdl("schedule", f"{file}:net", *words)
+    assert "Not counted: cumsum." in out
+    _, _, err = sat_hdl("compare", f"{file}:net", *words, "--sparsity", "2:8")
+    assert "Of net is not counted: cumsum." in err
+
+
 def test_a_dense_schedule(sat_hdl):
     told = answer(
         sat_hdl, "schedule", "vgg19", *FAST, "--method", "dense", "--memory-gbps", 12.8, "--mhz", 100

@@ -53,6 +53,24 @@ def test_a_sweep(swept, sat_hdl, tmp_path):
     assert sorted(path.read_text().splitlines()) == whole
 
 
+def test_a_network_in_a_file(sat_hdl, tmp_path, monkeypatch):
+    """What it was before it changed is another network."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep.toml").write_text('networks = ["net.toml", "mlp"]\nmethods = ["dense"]\nbatches = [2]')
+    found = []
+    for out in (5, 9):
+        (tmp_path / "net.toml").write_text(f'input = 16\n[[layers]]\nkind = "linear"\nout = {out}\n')
+        status, text, err = sat_hdl("sweep", "sweep.toml", "-o", "out.csv", "--jobs", 1, "--json")
+        assert status == 0, err
+        found.append(json.loads(text))
+    assert [told["computed"] for told in found] == [2, 1]
+    assert len({row["network"] for told in found for row in told["rows"]}) == 3
+    _, text, _ = sat_hdl(
+        "schedule", "net.toml", "--preset", "default", "--batch", 2, "--method", "dense", "--json"
+    )
+    assert str(json.loads(text)["cycles"]) in {row["cycles"] for row in found[1]["rows"]}
+
+
 @pytest.mark.parametrize(
     "words, told",
     [

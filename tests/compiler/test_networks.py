@@ -14,11 +14,14 @@ Published figures, none of them from here:
 """
 
 import itertools
+import random
 
 import pytest
 
+from sat_hdl.compiler.graph import build, sparse_products
+from sat_hdl.compiler.models import MODELS
 from sat_hdl.compiler.networks import NETWORKS, PAPER_NETWORKS, network
-from sat_hdl.compiler.networks.table import STAGES, Matmul, Vector, Weighted
+from sat_hdl.compiler.networks.table import METHODS, STAGES, Matmul, Vector, Weighted
 from sat_hdl.compiler.networks.transformers import vit
 from sat_hdl.compiler.networks.vector_costs import COSTS
 from sat_hdl.compiler.networks.vision import resnet18, resnet50, vgg19
@@ -79,6 +82,50 @@ def direct(layer, batch):
     return batch * sum(1 for _ in pairs)
 
 
+def counted(size, kernel, stride, padding, dilation):
+    """Along an axis, one by one: outputs; and how often an input pixel meets a position of its phase."""
+    outputs, start = 0, -padding
+    while start + dilation * (kernel - 1) < size + padding:
+        outputs, start = outputs + 1, start + stride
+    seen = sum((at + padding - i * dilation) % stride == 0 for at in range(size) for i in range(kernel))
+    return outputs, seen
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_products_of_any_convolution(seed):
+    """Measures of rows and of columns apart, dilation, groups."""
+    rng = random.Random(seed)
+    groups, cin, cout = rng.choice([1, 2, 4]), 4 * rng.randint(1, 4), 4 * rng.randint(1, 4)
+    axes = []
+    while len(axes) < 2:
+        axis = (
+            rng.randint(3, 12),
+            rng.randint(1, 4),
+            rng.randint(1, 3),
+            rng.randint(0, 2),
+            rng.randint(1, 3),
+        )
+        if counted(*axis)[0]:
+            axes.append(axis)
+    (height, width), kernel, stride, padding, dilation = zip(*axes, strict=True)
+    layer = Weighted(
+        name="x", cin=cin, cout=cout, height=height, width=width, kernel=kernel, stride=stride, padding=padding,
+        dilation=dilation, groups=groups,
+    )  # fmt: skip
+    (rows, seen_y), (columns, seen_x) = (counted(*axis) for axis in axes)
+    assert layer.outputs == (rows, columns)
+    weights = kernel[0] * kernel[1] * (cin // groups) * (cout // groups) * groups
+    assert (layer.weights, layer.macs) == (weights, rows * columns * weights)
+    for stage in ("ff", "wu"):
+        (gemm,) = layer.products(stage, 3)
+        assert gemm.dense_macs == 3 * layer.macs and gemm.count == groups
+    seen = seen_y * seen_x * cin * (cout // groups)
+    assert sum(gemm.dense_macs for gemm in layer.products("bp", 3)) == 3 * seen
+    for stage, channels in (("ff", cin), ("bp", cout)):
+        sparse = [gemm.keep is not None for gemm in layer.products(stage, 3, (2, 4))]
+        assert all(each == (channels // groups % 4 == 0) for each in sparse)
+
+
 @pytest.mark.parametrize("size", [1, 5, 8, 9])
 @pytest.mark.parametrize(
     "kernel, stride, padding", [(1, 1, 0), (3, 1, 1), (3, 2, 1), (1, 2, 0), (5, 3, 2), (4, 4, 0)]
@@ -130,6 +177,51 @@ def test_tables(table):
         assert [layer.first for layer in weighted] == [True] + [False] * (len(weighted) - 1)
 
 
+@pytest.mark.parametrize("method", ["dense", "bdwp", "sdwp"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_the_device(name, method):
+    """The same products as the compiler plans, sparse where the device has them sparse."""
+    graph, table = build(MODELS[name]), network(name)
+    layers = [layer for layer in table.layers if isinstance(layer, Weighted)]
+    wanted = sparse_products(graph, method, 8)
+    for node, layer in zip(graph.weighted, layers, strict=True):
+        positions, cin, cout = node.weight_shape
+        pixels = node.shape[0] * node.shape[1]
+        assert (layer.name, layer.weights, layer.pixels) == (node.name, positions * cin * cout, pixels)
+        for stage in ("ff", "bp"):
+            pattern = (2, 8) if stage in METHODS[method] else None
+            found = layer.products(stage, 4, pattern)
+            assert (found == []) == (stage == "bp" and not graph.needs_input_gradient(node))
+            assert all((gemm.keep is not None) == getattr(wanted[node.name], stage) for gemm in found)
+    kinds = [layer.kind for layer in table.layers if isinstance(layer, Vector)]
+    assert kinds.count("bias") == len(layers) and set(kinds) <= set(COSTS)
+    assert table.uncounted == ()
+
+
+def test_a_file_of_layers(tmp_path):
+    file = tmp_path / "net.toml"
+    file.write_text(
+        'input = [9, 7, 3]\n[[layers]]\nkind = "conv2d"\nout = 8\nkernel = [3, 2]\nstride = [2, 1]\n'
+        '[[layers]]\nkind = "avgpool"\n[[layers]]\nkind = "linear"\nout = 5\nbias = false\n'
+    )
+    table = network(str(file))
+    assert (table.name, table.parameters) == ("net", 3 * 2 * 3 * 8 + 8 + 8 * 5)
+    pool = next(layer for layer in table.layers if getattr(layer, "kind", "") == "avgpool")
+    assert pool.elements == 4 * 6 * 8
+    python = tmp_path / "net.py"
+    python.write_text(
+        "from sat_hdl.compiler.layers import Linear, Relu\ninput_shape = 24\n"
+        "wide = [Linear(16), Relu(), Linear(4)]\n"
+    )
+    assert network(f"{python}:wide").macs == 24 * 16 + 16 * 4
+
+
 def test_an_unknown_name():
     with pytest.raises(ConfigError, match=r"no network 'resnet51'.*Did you mean 'resnet50'"):
         network("resnet51")
+    with pytest.raises(ConfigError, match=r"Say which model of 'nets.py' is meant: nets.py:NAME"):
+        network("nets.py")
+    with pytest.raises(ConfigError, match=r"no file 'nowhere.py'"):
+        network("nowhere.py:Net")
+    with pytest.raises(ConfigError, match=r"no model file 'nowhere.toml'"):
+        network("nowhere.toml")

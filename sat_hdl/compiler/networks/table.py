@@ -5,6 +5,7 @@ Y = X · W, BP dX = dY · Wᵀ, WU dW = Xᵀ · dY; a convolution is a product w
 kernel and its input channels, and whose rows are pixels.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -55,6 +56,14 @@ class Gemm:
         return self.count * self.m * self.k * self.n
 
 
+#: A measure of both axes, or of rows and of columns.
+Measure = int | tuple[int, int]
+
+
+def _pair(value: Measure) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weighted:
     """A linear layer or a convolution; a linear one has a kernel of 1 over ``height`` × ``width`` tokens.
@@ -62,9 +71,10 @@ class Weighted:
     Arguments
     ---------
     name: unique in its network.
-    cin, cout: channels.
-    height, width: of its input. kernel, stride, padding: of both axes.
-    bias: whether it has one. first: whether nothing needs its input's gradient; then it stays dense, too.
+    cin, cout: channels. groups: of channels that are a convolution of their own each.
+    height, width: of its input. kernel, stride, padding, dilation: of both axes, or (rows, columns).
+    bias: whether it has one. first: whether nothing needs its input's gradient; then it stays dense, too, unless
+        it is ``first_sparse``.
     """
 
     name: str
@@ -72,23 +82,33 @@ class Weighted:
     cout: int
     height: int = 1
     width: int = 1
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
+    kernel: Measure = 1
+    stride: Measure = 1
+    padding: Measure = 0
+    dilation: Measure = 1
+    groups: int = 1
     bias: bool = False
     first: bool = False
+    first_sparse: bool = False
 
     @property
     def positions(self) -> int:
-        return self.kernel * self.kernel
+        return math.prod(_pair(self.kernel))
 
     @property
     def outputs(self) -> tuple[int, int]:
         """Rows and columns of its output."""
         height, width = (
-            (size + 2 * self.padding - self.kernel) // self.stride + 1 for size in (self.height, self.width)
+            (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            for size, kernel, stride, padding, dilation in self._axes
         )
         return height, width
+
+    @property
+    def _axes(self) -> list[tuple[int, int, int, int, int]]:
+        """Size of the input, kernel, stride, padding and dilation, of rows and of columns."""
+        measures = (self.kernel, self.stride, self.padding, self.dilation)
+        return list(zip((self.height, self.width), *map(_pair, measures), strict=True))
 
     @property
     def pixels(self) -> int:
@@ -98,7 +118,7 @@ class Weighted:
 
     @property
     def weights(self) -> int:
-        return self.positions * self.cin * self.cout
+        return self.positions * self.cin * self.cout // self.groups
 
     @property
     def parameters(self) -> int:
@@ -114,49 +134,49 @@ class Weighted:
         M divides the channels along which they are pruned, and it is not the first layer.
 
         BP of a layer with a stride is one product for each class of input pixels that see the same positions
-        of the kernel.
+        of the kernel. Groups are as many equal products.
         """
-        rows = batch * self.pixels
+        rows, groups = batch * self.pixels, self.groups
+        cin, cout = self.cin // groups, self.cout // groups
         if stage == "ff":
-            gemm = Gemm(
-                m=rows, k=self.positions * self.cin, n=self.cout, run=self.cin, weights=True,
-            )  # fmt: skip
-            return [self._pruned(gemm, self.cin, sparsity)]
+            gemm = Gemm(m=rows, k=self.positions * cin, n=cout, count=groups, run=cin, weights=True)
+            return [self._pruned(gemm, cin, sparsity)]
         if stage == "wu":
-            return [
-                Gemm(m=self.positions * self.cin, k=rows, n=self.cout, run=self.cin, result_bytes=4)
-            ]  # fmt: skip
+            return [Gemm(m=self.positions * cin, k=rows, n=cout, count=groups, run=cin, result_bytes=4)]
         require(stage == "bp", f"A stage is one of {', '.join(STAGES)}, not {stage!r}.")
         if self.first:
             return []
         classes: Counter[tuple[int, int]] = Counter()
-        for rows_of, seen_y in self._classes(self.height):
-            for columns_of, seen_x in self._classes(self.width):
+        along_rows, along_columns = map(self._classes, self._axes)
+        for rows_of, seen_y in along_rows:
+            for columns_of, seen_x in along_columns:
                 if seen_y * seen_x:
                     classes[batch * rows_of * columns_of, seen_y * seen_x] += 1
         return [
             self._pruned(
-                Gemm(m=m, k=seen * self.cout, n=self.cin, count=count, run=self.cout, weights=True),
-                self.cout,
+                Gemm(m=m, k=seen * cout, n=cin, count=count * groups, run=cout, weights=True),
+                cout,
                 sparsity,
             )
             for (m, seen), count in classes.items()
         ]
 
-    def _classes(self, size: int) -> list[tuple[int, int]]:
+    @staticmethod
+    def _classes(axis: tuple[int, int, int, int, int]) -> list[tuple[int, int]]:
         """Along an axis: (input pixels, positions of the kernel that they see), by phase of the stride."""
+        size, kernel, stride, padding, dilation = axis
         phases = [
-            [i for i in range(self.kernel) if (phase + self.padding - i) % self.stride == 0]
-            for phase in range(self.stride)
+            [i for i in range(kernel) if (phase + padding - i * dilation) % stride == 0]
+            for phase in range(stride)
         ]
         return [
-            (len(range(phase, size, self.stride)), len(seen))
+            (len(range(phase, size, stride)), len(seen))
             for phase, seen in enumerate(phases)
             if phase < size
         ]  # fmt: skip
 
     def _pruned(self, gemm: Gemm, channels: int, sparsity: tuple[int, int] | None) -> Gemm:
-        if sparsity is None or self.first or channels % sparsity[1]:
+        if sparsity is None or (self.first and not self.first_sparse) or channels % sparsity[1]:
             return gemm
         return replace(gemm, keep=sparsity[0], group=sparsity[1])
 
@@ -213,6 +233,7 @@ class Network:
     batch: samples of a training step, as is usual.
     layers: in the order of the forward pass. A branch stands before what its result is added to.
     other_parameters: those beside the layers' own (position embeddings).
+    uncounted: what else it does, that has no cost here.
     """
 
     name: str
@@ -220,6 +241,7 @@ class Network:
     batch: int
     layers: tuple[Layer, ...]
     other_parameters: int = 0
+    uncounted: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:

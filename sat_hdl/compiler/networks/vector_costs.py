@@ -47,13 +47,19 @@ COSTS: dict[str, Cost] = {
         (Sweep(7, 8, 2),),
         "as batchnorm along channels, with gain and offset of each channel, and their gradients",
     ),
-    "gelu": Cost((Sweep(4, 2, 2),), (Sweep(5, 4, 2),), "a table's segment and its cubic; backward times dY"),
+    "gelu": Cost(
+        (Sweep(4, 2, 2),),
+        (Sweep(5, 4, 2),),
+        "and any other smooth function: a table's segment and its cubic; backward times dY",
+    ),
     "softmax": Cost(
         (Sweep(6, 6, 4),),
         (Sweep(3, 8, 2),),
         "greatest, exponential (table and cubic) with its sum, scaling; backward Σ dy·y, then (dy − Σ)·y",
     ),
     "add": Cost((Sweep(1, 4, 2),), (Sweep(1, 4, 2),), "a residual; backward its gradients meet"),
+    "multiply": Cost((Sweep(1, 4, 2),), (Sweep(2, 6, 4),), "two tensors; backward dY times each"),
+    "scale": Cost((Sweep(1, 2, 2),), (Sweep(1, 2, 2),), "by a number or a mask; backward the same"),
     "maxpool": Cost(
         (Sweep(1, 2, 1),),
         (Sweep(1, 4, 1),),
