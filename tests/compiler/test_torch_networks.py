@@ -216,6 +216,8 @@ def test_refused(modules, name, shape, match):
 def test_without_products(modules):
     with pytest.raises(ConfigError, match="no product with weights"):
         network_of_module(modules[0].nn.ReLU(), 4, "relu")
+    with pytest.raises(ConfigError, match=r"A torch\.nn\.Module is needed, not 3"):
+        network_of_module(3, 4, "three")
 
 
 def test_without_pytorch(monkeypatch):

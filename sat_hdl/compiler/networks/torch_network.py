@@ -73,6 +73,7 @@ def network_of_module(module: Any, input_shape: Sequence[int] | int, name: str) 
             "PyTorch modules need PyTorch, which is not installed: run `pip install torch`, or give a .toml file of "
             "layers."
         ) from None
+    require(isinstance(module, torch.nn.Module), f"A torch.nn.Module is needed, not {module!r}.")
     shape: tuple[Any, ...] = tuple(input_shape) if isinstance(input_shape, list | tuple) else (input_shape,)
     require(
         len(shape) > 0 and all(isinstance(n, int) and n > 0 for n in shape),
