@@ -16,7 +16,7 @@ from sat_hdl.fpga.board_top import DESIGN_MODULE, CoreTop, SystemTop
 from sat_hdl.fpga.boards import Board
 from sat_hdl.fpga.flow import PLACERS, ROUTERS, Placed, place_and_route, run_yosys
 from sat_hdl.fpga.target import Cells
-from sat_hdl.fpga.toolchain import run_tool, tool_pool, tool_version
+from sat_hdl.fpga.toolchain import SeedError, run_tool, tool_pool, tool_version
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
 
@@ -26,7 +26,7 @@ __all__ = ["Bitstream", "build"]
 @dataclass(frozen=True, kw_only=True)
 class Bitstream:
     """What was built: bitstream, area with the board's wrapping after synthesis, what of the device it takes (of each
-    kind of cell how many, and how many there are), maximum frequency by seed."""
+    kind of cell how many, and how many there are), maximum frequency by seed, and why others of the seeds failed."""
 
     data: bytes
     area: Cells
@@ -34,6 +34,7 @@ class Bitstream:
     clock_mhz: float
     fmax_mhz: float
     fmax_by_seed: dict[int, float]
+    failed: dict[int, str]
     best_seed: int
     log: str
 
@@ -51,7 +52,10 @@ class Bitstream:
             "lut4_equivalents": self.area.lut4_equivalents,
             "used": {kind: list(counts) for kind, counts in self.used.items()},
             "seeds": [
-                {"seed": seed, "fmax_mhz": round(mhz, 2)} for seed, mhz in sorted(self.fmax_by_seed.items())
+                {"seed": seed, "fmax_mhz": round(self.fmax_by_seed[seed], 2)}
+                if seed in self.fmax_by_seed
+                else {"seed": seed, "fmax_mhz": None, "failed": self.failed[seed]}
+                for seed in sorted({*self.fmax_by_seed, *self.failed})
             ],
             "best_seed": self.best_seed,
         }
@@ -72,7 +76,10 @@ def build(
 
     ``design``: a BoardSystem, or a component of streams alone. ``clock_mhz`` is its clock, else the board's own
     choice (a BoardSystem's must be the one that it was made for). A result slower than it is returned
-    all the same: see ``meets_clock``. Every seed's result is cached by content. ``placer``, ``router``: of nextpnr.
+    all the same: see ``meets_clock``. Every seed's result is cached by content, also that it found no places or ways.
+    ``placer``, ``router``: of nextpnr.
+
+    Raises :class:`~sat_hdl.fpga.toolchain.SeedError` if that is so of all of them.
     """
     if placer not in PLACERS:
         raise ConfigError(f"The placer must be one of {', '.join(PLACERS)}, not {placer!r}.")
@@ -117,10 +124,15 @@ def build(
                 synthesise()
                 progress(f"place and route, seed {seed} of {seeds}")
                 result, bitstream = f"seed{seed}.placed", f"seed{seed}{target.suffix}"
-                placed = place_and_route(
-                    cwd, target=target, seed=seed, freq_mhz=top.clock_mhz, pins=target.pins, result=result,
-                    placer=placer, router=router,
-                )  # fmt: skip
+                try:
+                    placed = place_and_route(
+                        cwd, target=target, seed=seed, freq_mhz=top.clock_mhz, pins=target.pins, result=result,
+                        placer=placer, router=router,
+                    )  # fmt: skip
+                except SeedError as error:
+                    progress(f"seed {seed}: {error}")
+                    (folder / "failed").write_text(str(error))
+                    return
                 options = target.pack_options(placed=result, bitstream=bitstream)
                 run_tool(target.packer, options, cwd=cwd, log=f"pack{seed}.log")
                 (folder / "bitstream").write_bytes((cwd / bitstream).read_bytes())
@@ -132,7 +144,10 @@ def build(
 
         folders = dict(zip(range(1, seeds + 1), pool.map(one, range(1, seeds + 1))))
 
-    placed = {seed: _placed(folder) for seed, folder in folders.items()}
+    failed = {seed: _failure(folder) for seed, folder in folders.items() if _failure(folder)}
+    placed = {seed: _placed(folder) for seed, folder in folders.items() if seed not in failed}
+    if not placed:
+        raise SeedError(f"None of {seeds} seeds will do; the first: {failed[1]}")
     # There is one clock but the board's own, which drives nothing but the PLL.
     fmax = {seed: found.slowest_mhz for seed, found in placed.items()}
     best = max(fmax, key=fmax.__getitem__)
@@ -143,9 +158,16 @@ def build(
         clock_mhz=top.clock_mhz,
         fmax_mhz=fmax[best],
         fmax_by_seed=fmax,
+        failed=failed,
         best_seed=best,
         log=(folders[best] / "nextpnr.log").read_text(),
     )
+
+
+def _failure(folder: Path) -> str:
+    """Why there is nothing else in a seed's folder; "" if there is."""
+    note = folder / "failed"
+    return note.read_text() if note.exists() else ""
 
 
 def _placed(folder: Path) -> Placed:

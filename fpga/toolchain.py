@@ -4,6 +4,7 @@
 YoWASP replaces ``/tmp`` inside the tools, so every path handed to them must be relative to ``cwd``.
 """
 
+import contextlib
 import fcntl
 import functools
 import importlib.metadata
@@ -12,14 +13,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from sat_hdl.sim.build import BuildError, ToolError, cache_dir
 
-__all__ = ["TOOLS", "BuildError", "ToolError", "run_tool", "tool_pool", "tool_version", "warm"]
+__all__ = ["TOOLS", "BuildError", "SeedError", "ToolError", "run_tool", "tool_pool", "tool_version", "warm"]
 
 #: tool → (variable, module, call of its entry point, distribution)
 TOOLS = {
@@ -99,12 +100,26 @@ def warm(name: str) -> None:
         subprocess.run([*_command(name), flag], capture_output=True, check=False)
 
 
-def run_tool(name: str, arguments: Sequence[str], *, cwd: Path, log: str) -> None:
+class SeedError(BuildError):
+    """A tool that begins at random got nowhere; with another seed it might."""
+
+
+def run_tool(
+    name: str,
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    log: str,
+    watch: Callable[[str], str | None] | None = None,
+) -> None:
     """Runs ``name`` in ``cwd``, its output going to the file ``log`` there.
+
+    ``watch`` is given each line of it, within a second, and may say why there is no hope; then the tool is stopped.
 
     Raises
     ------
     ToolError: it is missing, or the disk is full.
+    SeedError: ``watch`` said so; its text.
     BuildError: it refused its input; the text has its first error.
     """
     warm(name)
@@ -114,13 +129,34 @@ def run_tool(name: str, arguments: Sequence[str], *, cwd: Path, log: str) -> Non
         ) as process:
             _RUNNING.add(process)
             try:
+                reason = _watched(process, cwd / log, watch) if watch else None
                 status = process.wait()
             finally:
                 _RUNNING.discard(process)
+    if reason:
+        raise SeedError(reason)
     if status:
         lines = (cwd / log).read_text(errors="replace").splitlines()
         if any("No space left on device" in line for line in lines):
             raise ToolError(f"The disk that holds {str(cwd)!r} is full: free some space, or set TMPDIR.")
         errors = [line.strip() for line in lines if line.lstrip().lower().startswith("error")]
-        reason = errors[0] if errors else f"exit status {status}; its last words: {lines[-1:]}"
-        raise BuildError(f"{name} failed: {reason}")
+        first = errors[0] if errors else f"exit status {status}; its last words: {lines[-1:]}"
+        raise BuildError(f"{name} failed: {first}")
+
+
+def _watched(process: subprocess.Popen, log: Path, watch: Callable[[str], str | None]) -> str | None:
+    """Waits for the end, or for ``watch`` to have seen enough: why, and the process is stopped."""
+    with log.open(errors="replace") as lines:
+        line = ""
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=1)
+                return None
+            while more := lines.readline():
+                line += more
+                if not line.endswith("\n"):
+                    break
+                if reason := watch(line):
+                    process.kill()
+                    return reason
+                line = ""

