@@ -143,8 +143,8 @@ class _Progress:
         if number - self._best[0] < PATIENCE:
             return None
         return (
-            f"nextpnr's router2 gets nowhere: {self._best[1]} wires were still taken twice after {self._best[0]} rounds, "
-            f"and no fewer after {number}. Try another seed, `--router router1`, or a smaller design."
+            f"nextpnr's router2 gets nowhere: {self._best[1]} wires were still taken twice after {self._best[0]} "
+            f"rounds, and no fewer after {number}. Try another seed, `--router router1`, or a smaller design."
         )
 
 
