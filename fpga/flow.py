@@ -12,6 +12,7 @@ from sat_hdl.fpga.toolchain import BuildError, SeedError, run_tool, tool_version
 from sat_hdl.sim.build import cached
 
 __all__ = [
+    "LAST_PATIENCE",
     "PATIENCE",
     "PLACERS",
     "ROUTERS",
@@ -28,8 +29,9 @@ __all__ = [
 PLACERS = ("heap", "static")
 #: nextpnr's routers: "router1" routes a component as it is measured; "router2" a whole accelerator, sooner.
 ROUTERS = ("router1", "router2")
-#: Rounds of router2 without an improvement after which a seed is given up.
-PATIENCE = 40
+#: Rounds of router2 without an improvement after which a seed is given up: with far more wires taken twice than there
+#: were, and with a few, which it often tries 50 times, a second or less each.
+PATIENCE, LAST_PATIENCE = 40, 500
 #: What nextpnr says of a placement that it does not find.
 _NO_PLACES = "Unable to find legal placement"
 
@@ -140,7 +142,8 @@ class _Progress:
         number, wires = map(int, found.groups())
         if self._best is None or wires < self._best[1]:
             self._best = number, wires
-        if number - self._best[0] < PATIENCE:
+        far = wires > 2 * self._best[1] + 50
+        if number - self._best[0] < (PATIENCE if far else LAST_PATIENCE):
             return None
         return (
             f"nextpnr's router2 gets nowhere: {self._best[1]} wires were still taken twice after {self._best[0]} "

@@ -14,7 +14,7 @@ from sat_hdl.compiler.layers import Layer, Model
 from sat_hdl.compiler.models import model
 from sat_hdl.config import ConfigError, require
 
-__all__ = ["Imported", "chosen_model", "find_python", "load_python"]
+__all__ = ["Imported", "chosen_model", "find_python", "load_python", "torch_modules"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,17 @@ class Imported:
     model: Model
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     biases: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def torch_modules(*names: str) -> list[Any]:
+    """PyTorch's modules of these names. Raises :class:`ConfigError` if it is not installed."""
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ImportError:
+        raise ConfigError(
+            "PyTorch modules need PyTorch, which is not installed: run `pip install torch`, or give a .toml file of "
+            "layers."
+        ) from None
 
 
 def chosen_model(name: str, seed: int = 0) -> Imported:

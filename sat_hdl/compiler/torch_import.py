@@ -1,6 +1,5 @@
 """PyTorch modules → layer lists, with their weights. PyTorch is needed only by those who call :func:`from_torch`."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sat_hdl.compiler.graph import build
-from sat_hdl.compiler.imported import Imported
+from sat_hdl.compiler.imported import Imported, torch_modules
 from sat_hdl.compiler.layers import Add, AvgPool, Conv2d, Flatten, Layer, Linear, MaxPool, Model, Relu
 from sat_hdl.compiler.torch_weights import parameters
 from sat_hdl.config import ConfigError, require
@@ -45,13 +44,7 @@ def from_torch(module: Any, input_shape: Sequence[int] | int) -> Imported:
     ------
     ConfigError: PyTorch is not installed, or the module holds what is not supported: the text names it.
     """
-    try:
-        torch, fx = importlib.import_module("torch"), importlib.import_module("torch.fx")
-    except ImportError:
-        raise ConfigError(
-            "PyTorch modules need PyTorch, which is not installed: run `pip install torch`, or give a .toml file of "
-            "layers."
-        ) from None
+    torch, fx = torch_modules("torch", "torch.fx")
     require(isinstance(module, torch.nn.Module), f"A torch.nn.Module is needed, not {module!r}.")
     shape: tuple[Any, ...] = tuple(input_shape) if isinstance(input_shape, list | tuple) else (input_shape,)
     require(

@@ -11,7 +11,7 @@ from sat_hdl.components import make
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.fpga import flow, toolchain
 from sat_hdl.fpga.ecp5 import parse_target
-from sat_hdl.fpga.flow import PATIENCE, area_of, place_and_route
+from sat_hdl.fpga.flow import LAST_PATIENCE, PATIENCE, area_of, place_and_route
 from sat_hdl.fpga.synth import synthesize
 from sat_hdl.fpga.toolchain import BuildError, SeedError, ToolError, run_tool, tool_pool
 from sat_hdl.sim.verilog import emit
@@ -132,12 +132,20 @@ def test_a_router_that_gets_nowhere_is_stopped(tmp_path, monkeypatch):
     with pytest.raises(
         SeedError, match=f"188 wires were still taken twice after 2 rounds.* after {PATIENCE + 2}"
     ):
-        route(tmp_path, monkeypatch, rounds(500, 188, *[200 + i for i in range(PATIENCE)]))
+        route(tmp_path, monkeypatch, rounds(500, 188, *[400 + i for i in range(PATIENCE)]))
     assert time.monotonic() - start < 30
 
 
+def test_a_router_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    with pytest.raises(
+        SeedError, match=f"1 wires were still taken twice after 2 rounds.* after {LAST_PATIENCE + 2}"
+    ):
+        route(tmp_path, monkeypatch, rounds(5, 1, *[2] * LAST_PATIENCE))
+
+
 @pytest.mark.parametrize(
-    "wires", [[500, 188, *[200] * (PATIENCE - 1)], [*range(3 * PATIENCE, 0, -1)], [9, *[8] * PATIENCE, 7, 0]]
+    "wires",
+    [[500, 188, *[600] * (PATIENCE - 1)], [*range(3 * PATIENCE, 0, -1)], [9, *[1, 3] * 5 * PATIENCE, 0]],
 )
 def test_a_router_that_gets_on_is_not(tmp_path, monkeypatch, wires):
     """It ends by itself, here with an error of its own."""

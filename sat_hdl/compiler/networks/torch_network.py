@@ -8,11 +8,11 @@ embeddings cost nothing here. PyTorch is needed only by those who call :func:`ne
 
 import contextlib
 import copy
-import importlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sat_hdl.compiler.imported import torch_modules
 from sat_hdl.compiler.networks.layered import USUAL_BATCH
 from sat_hdl.compiler.networks.table import Layer, Matmul, Network, Vector, Weighted
 from sat_hdl.config import ConfigError, require
@@ -64,15 +64,8 @@ def network_of_module(module: Any, input_shape: Sequence[int] | int, name: str) 
     ConfigError: PyTorch is not installed; the pass can't be recorded; it holds a product that the scheduler
         doesn't know, such as a transposed convolution, or none at all.
     """
-    try:
-        torch: Any = importlib.import_module("torch")
-        dispatch: Any = importlib.import_module("torch.utils._python_dispatch")
-        leaves = importlib.import_module("torch.utils._pytree").tree_leaves
-    except ImportError:
-        raise ConfigError(
-            "PyTorch modules need PyTorch, which is not installed: run `pip install torch`, or give a .toml file of "
-            "layers."
-        ) from None
+    torch, dispatch, trees = torch_modules("torch", "torch.utils._python_dispatch", "torch.utils._pytree")
+    leaves = trees.tree_leaves
     require(isinstance(module, torch.nn.Module), f"A torch.nn.Module is needed, not {module!r}.")
     shape: tuple[Any, ...] = tuple(input_shape) if isinstance(input_shape, list | tuple) else (input_shape,)
     require(
