@@ -14,7 +14,7 @@ from sat_hdl.compiler.layers import Layer, Model
 from sat_hdl.compiler.models import model
 from sat_hdl.config import ConfigError, require
 
-__all__ = ["Imported", "chosen_model", "find_python", "load_python", "torch_modules"]
+__all__ = ["Imported", "chosen_model", "find_python", "first_line", "load_python", "torch_modules"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,11 @@ def find_python(path: Path, name: str, seed: int = 0) -> tuple[Any, Any]:
     )
     shape = names["input_shape"]
     return (Model(shape, layers) if listed else found), shape
+
+
+def first_line(error: Exception) -> str:
+    """What it says, for a sentence; its kind, if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
 
 
 def _is_module(value: Any) -> bool:

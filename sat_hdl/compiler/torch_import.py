@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sat_hdl.compiler.graph import build
-from sat_hdl.compiler.imported import Imported, torch_modules
+from sat_hdl.compiler.imported import Imported, first_line, torch_modules
 from sat_hdl.compiler.layers import Add, AvgPool, Conv2d, Flatten, Layer, Linear, MaxPool, Model, Relu
 from sat_hdl.compiler.torch_weights import parameters
 from sat_hdl.config import ConfigError, require
@@ -55,14 +55,10 @@ def from_torch(module: Any, input_shape: Sequence[int] | int) -> Imported:
         traced = fx.symbolic_trace(module)
     except Exception as error:  # whatever a user's forward() raises when its tensors have no values
         raise ConfigError(
-            f"{type(module).__name__} can't be followed by torch.fx: {_first_line(error)}. Its forward() must not "
+            f"{type(module).__name__} can't be followed by torch.fx: {first_line(error)}. Its forward() must not "
             "depend on the values in tensors."
         ) from None
     return _Importer(traced, shape).run()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].removesuffix(".")
 
 
 class _Importer:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sat_hdl.compiler.imported import torch_modules
+from sat_hdl.compiler.imported import first_line, torch_modules
 from sat_hdl.compiler.networks.layered import USUAL_BATCH
 from sat_hdl.compiler.networks.table import Layer, Matmul, Network, Vector, Weighted
 from sat_hdl.config import ConfigError, require
@@ -95,10 +95,11 @@ def network_of_module(module: Any, input_shape: Sequence[int] | int, name: str) 
             first_error = first_error or error
             continue
         return recorder.network(name, shape, sum(each.numel() for each in module.parameters()))
-    text = (str(first_error).strip().splitlines() or [type(first_error).__name__])[0].removesuffix(".")
+    assert first_error is not None
     raise ConfigError(
-        f"{type(module).__name__} can't be run on a tensor of {' × '.join(map(str, shape))} without values: {text}. "
-        "Its forward() must take one tensor, of `input_shape` behind the batch, and not depend on its values."
+        f"{type(module).__name__} can't be run on a tensor of {' × '.join(map(str, shape))} without values: "
+        f"{first_line(first_error)}. Its forward() must take one tensor, of `input_shape` behind the batch, and not "
+        "depend on its values."
     )
 
 
@@ -176,7 +177,7 @@ class _Recorder:
             self._convolution(args, out)
         elif operation in ("mm", "addmm", "bmm", "baddbmm"):
             self._product(operation, args, out)
-        elif "scaled_dot_product" in operation and "backward" not in operation:
+        elif "scaled_dot_product" in operation:
             self._attention(args)
         elif operation == "max_pool2d_with_indices":
             kernel = args[1] if len(args[1]) > 1 else [args[1][0]] * 2
