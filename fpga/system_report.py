@@ -80,7 +80,12 @@ def _blocks(config: Config) -> dict[str, list[tuple[int, Callable[[], wiring.Com
         return lambda: make(name, config)
 
     queues = [
-        (1, lambda unit=unit: UnitQueue(registers=len(unit.registers), streams=unit.streams))
+        (
+            1,
+            lambda unit=unit: UnitQueue(
+                registers=len(unit.registers), streams=unit.streams, target=config.target
+            ),
+        )
         for unit in UNITS.values()
     ]
     return {

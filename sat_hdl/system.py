@@ -104,7 +104,9 @@ class SatTop(wiring.Component):
         write_port = WritePort(clients=1 + len(WRITERS), data_bits=config.memory_bits)
         units = {"load": load, "compute": compute, "store": store, "vector": vector}
         queues = {
-            name: UnitQueue(registers=len(UNITS[name].registers), streams=UNITS[name].streams)
+            name: UnitQueue(
+                registers=len(UNITS[name].registers), streams=UNITS[name].streams, target=config.target
+            )
             for name in names
         }
         parts = {

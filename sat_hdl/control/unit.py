@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from sat_hdl.arith.ecp5 import check_target
 from sat_hdl.control.isa import SEMAPHORES, Op, RunFlag
 from sat_hdl.layouts import ErrorCode
 from sat_hdl.memory.descriptor import StreamError
 from sat_hdl.memory.fifo import BlockFifo
+from sat_hdl.memory.one_hot import choose
+from sat_hdl.memory.registered_ram import RegisteredRam
 
 __all__ = ["UnitQueue", "entry_layout", "run_layout", "stream_fault"]
 
@@ -34,24 +36,30 @@ def stream_fault(error, bus: ErrorCode):
 
 
 class UnitQueue(wiring.Component):
-    """Obeys SET and RUN, one a cycle, and ADD, one in two, in order, from a queue.
+    """Obeys SET and RUN, one a cycle, and ADD, one in ``adding`` = 3, in order, from a queue.
 
     A unit copies the plain registers that it needs in the cycle in which it takes ``run``, and those of its
-    streams, which lie in LUT RAM, word by word right after it. So the next run's are written while it works. The next
-    RUN waits until the unit is done. What a register holds that no program has set yet is undefined.
+    streams word by word right after it. So the next run's are written while it works. The next RUN waits until the
+    unit is done. What a register holds that no program has set yet is undefined.
+
+    The words of a stream lie in a block RAM (LUT RAM of 16 words takes 48 LUTs a stream), which is asked for word 0
+    while a RUN waits and for a later one before its turn. Beside the first stream's lie copies of the plain
+    registers, for ADD.
 
     Arguments
     ---------
     registers: how many the unit has, 1 to 256.
     streams: of these, those that are words of streams come first: so many, up to 16, for each.
     depth: of the queue, a power of two of at least 4.
+    target: "ecp5" or "portable".
 
     Members
     -------
     entries: In(stream of entry_layout).
     values: Out(32 × plain registers).
     words: Out(32 × streams). Word ``number`` of each, while ``copying``.
-    number: In(4), copying: In(1). Must be set from the cycle after a run was taken until its words are copied.
+    number: In(4), copying: In(1). Must be set from the cycle after a run was taken until its words are copied; the
+        number is that of the cycle, from 0 on.
     run: Out(stream of run_layout). done: In(1), for a cycle when the unit has done what it took.
     wait: Out(SEMAPHORES). The semaphores that the next run needs; 0 if none is ready to start. taken: In(1).
         It has them.
@@ -61,7 +69,13 @@ class UnitQueue(wiring.Component):
     idle: Out(1). Nothing is queued or running. blocked: Out(1). Waits for semaphores, and nothing is running.
     """
 
-    def __init__(self, *, registers: int, streams: Sequence[int] = (), depth: int = 32):
+    #: Cycles of an ADD: its register is read, and written with the sum in the last.
+    adding = 3
+
+    def __init__(
+        self, *, registers: int, streams: Sequence[int] = (), depth: int = 32, target: str = "portable"
+    ):
+        check_target(target)
         if not isinstance(registers, int) or not 1 <= registers <= 256:
             raise ValueError(f"registers must be an integer from 1 to 256, not {registers!r}")
         if any(not isinstance(n, int) or not 1 <= n <= 16 for n in streams) or sum(streams) > registers:
@@ -70,7 +84,7 @@ class UnitQueue(wiring.Component):
             )
         if not isinstance(depth, int) or depth < 4 or depth.bit_count() != 1:
             raise ValueError(f"depth must be a power of two of at least 4, not {depth!r}")
-        self._streams, self._depth = tuple(streams), depth
+        self._streams, self._depth, self._target = tuple(streams), depth, target
         self._plain = registers - sum(streams)
         super().__init__(
             {
@@ -112,7 +126,8 @@ class UnitQueue(wiring.Component):
             m.d.comb += entry.register.eq(self._place(self.entries.payload.register))
         m.d.sync += queued.eq(queued + takes - (queue.out.valid & leaves))
 
-        write, summed = self._registers(m, head)
+        write, leading = self._registers(m, head)
+        summed = Signal(self.adding - 1)
 
         running, offered, skipping = Signal(), Signal(), Signal()
         signal = Signal(SEMAPHORES)
@@ -128,9 +143,11 @@ class UnitQueue(wiring.Component):
         clears = (head.register & RunFlag.CLEAR_OVERFLOW).any()
         skip = (head.register & RunFlag.UNLESS_OVERFLOW).any() & self.overflow & ~clears
         m.d.sync += summed.eq(0)
+        with m.If(self.copying):
+            m.d.comb += leading.eq(self.number + 2)
         with m.If(offered):
             with m.If(self.run.ready):
-                m.d.comb += leaves.eq(1)
+                m.d.comb += [leaves.eq(1), leading.eq(1)]
                 m.d.sync += [offered.eq(0), running.eq(1), signal.eq(head.signal)]
         # A cycle later, for the semaphores' answer comes late.
         with m.Elif(skipping):
@@ -145,8 +162,8 @@ class UnitQueue(wiring.Component):
                 with m.Else():
                     m.d.comb += self.blocked.eq(1)
         with m.Elif(here & ~self.copying):
-            with m.If((head.op == Op.ADD) & ~summed):
-                m.d.sync += summed.eq(1)
+            with m.If((head.op == Op.ADD) & ~summed[-1]):
+                m.d.sync += summed.eq(Cat(1, summed))
             with m.Else():
                 m.d.comb += [leaves.eq(1), write.eq(1)]
         return m
@@ -161,31 +178,37 @@ class UnitQueue(wiring.Component):
         return Cat(place[:4], (bank + place[4:])[:4])
 
     def _registers(self, m: Module, head):
-        """→ writes ``head``'s register; the sum of an ADD has been begun."""
-        write, summed = Signal(), Signal()
+        """→ writes ``head``'s register; number of the word that is copied in two cycles, 0 if none is."""
+        write, leading = Signal(), Signal(4)
         value = Signal(32)
-        read = Signal(32, reset_less=True)
         place, bank = head.register[:4], head.register[4:]
-        m.d.comb += value.eq(head.immediate)
-        with m.If(head.op == Op.ADD):
-            m.d.comb += value.eq(read + head.immediate)
-        banks = []
-        for i in range(len(self._streams) + -(-self._plain // 16)):
-            m.submodules[f"bank_{i}"] = memory = Memory(shape=32, depth=16, init=[])
-            writer, reader = memory.write_port(), memory.read_port(domain="comb")
-            is_stream = i < len(self._streams)
+        count = len(self._streams)
+        adds = head.op == Op.ADD
+        # Behind the words of the first stream, if there are any.
+        plain, above = bank >= count, bank - count + (1 if count else 0)
+        here = [bank == i for i in range(count)]
+        here = [here[0] | plain, *here[1:]] if count else [Const(1, 1)]
+        read = []
+        for i, mine in enumerate(here):
+            depth = 16 * (-(-self._plain // 16) + min(1, count)) if i == 0 else 16
+            words = RegisteredRam(width=32, depth=1 << max(1, (depth - 1).bit_length()), target=self._target)
+            m.submodules[f"bank_{i}"] = words
+            high = Mux(plain, above, 0) if i == 0 else Const(0, 1)
             m.d.comb += [
-                reader.addr.eq(Mux(self.copying, self.number, place) if is_stream else place),
-                writer.addr.eq(place),
-                writer.data.eq(value),
-                writer.en.eq(write & (bank == i)),
+                words.read_address.eq(Mux(self.copying | ~adds, leading, Cat(place, high))),
+                words.write_address.eq(Cat(place, high)),
+                words.write_data.eq(value),
+                words.write_enable.eq(write & mine),
             ]
-            if is_stream:
-                m.d.comb += self.words[i].eq(reader.data)
-            banks.append(reader.data)
-        m.d.sync += read.eq(Array(banks)[bank])
+            if i < count:
+                m.d.comb += self.words[i].eq(words.read_data)
+            read.append(words.read_data)
+        chosen = Signal(len(here), reset_less=True)  # an ADD stays for some cycles
+        m.d.sync += chosen.eq(Cat(here))
+        m.d.comb += value.eq(head.immediate)
+        with m.If(adds):
+            m.d.comb += value.eq(choose(read, chosen) + head.immediate)
         for number in range(self._plain):
-            at = number + 16 * len(self._streams)
-            with m.If(write & (head.register == at)):
+            with m.If(write & (head.register == number + 16 * count)):
                 m.d.sync += self.values[number].eq(value)
-        return write, summed
+        return write, leading

@@ -8,6 +8,7 @@ from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.control.fetch import BURST
 from sat_hdl.control.isa import SEMAPHORES, UNITS, Instruction, Op, RunFlag
+from sat_hdl.control.unit import UnitQueue
 from sat_hdl.memory.fifo import BlockFifo
 
 __all__ = ["Fetch", "Queue", "Semaphores"]
@@ -224,7 +225,7 @@ class Queue:
             at = max(here, self._copied)
             register = str(instruction.register)
             if instruction.op is Op.ADD:
-                at += 1
+                at += UnitQueue.adding - 1
                 value = (self.registers[register] + value) & 0xFFFFFFFF
             self.registers[register] = value
             self._leave(at)
