@@ -185,7 +185,7 @@ class UnitQueue(wiring.Component):
         count = len(self._streams)
         adds = head.op == Op.ADD
         # Behind the words of the first stream, if there are any.
-        plain, above = bank >= count, bank - count + (1 if count else 0)
+        plain, above = (bank >= count, bank - (count - 1)) if count else (Const(1, 1), bank)
         here = [bank == i for i in range(count)]
         here = [here[0] | plain, *here[1:]] if count else [Const(1, 1)]
         read = []
