@@ -76,7 +76,7 @@ class Gather(wiring.Component):
         narrow = (what.form == Form.ROWS) | (what.form == Form.ROWS_RELU)
         with m.If(self.start):
             m.d.sync += what.eq(self.what)
-        notes = data.StructLayout({"count": range(config.cols + 1), "ends_run": 1, "last": 1})
+        notes = data.StructLayout({"count": range(config.cols + 1), "ends_run": 1})
         m.submodules.notes = fifo = SyncFIFO(width=notes.size, depth=16)
         walking = self._walk(m, what, by_columns, notes, fifo)
         pending = self._convert(m, what, by_columns, narrow, data.View(notes, fifo.r_data), fifo)
@@ -119,7 +119,6 @@ class Gather(wiring.Component):
         m.d.comb += [
             note.count.eq(Mux(last_slot, n_left, cols)),
             note.ends_run.eq(Mux(by_columns, last_row | each_word, last_slot)),
-            note.last.eq(last_row & last_slot & last_tile),
             fifo.w_data.eq(note),
             self.addresses.payload.eq(place),
             self.addresses.valid.eq(walking & fifo.w_rdy),
@@ -149,47 +148,42 @@ class Gather(wiring.Component):
         converters = [Narrow(format=config.format) for _ in range(narrow_step)]
         latency = converters[0].latency
 
-        # --- a word at a time ---------------------------------------------------------------------------
-        word = Signal(config.cols * 32)
-        left = Signal(
-            range(config.cols + 1)
-        )  # elements of it still to come, those past n included where they are +0
-        real = Signal(range(config.cols + 1))  # elements of it that are results
-        ends_run, last = Signal(), Signal()
-        step = Mux(narrow, narrow_step, wide_step)
+        # --- a word, a part of it at a time -----------------------------------------------------------------
+        # It stays where it is till its last part has been taken: to choose a part of it costs less than to shift it.
+        wide_parts, narrow_parts = config.cols // wide_step, config.cols // narrow_step
+        part = Signal(range(max(2, wide_parts)))
+        offset = Signal(range(max(2, config.cols)))  # the part's first element
         go, finishes = Signal(), Signal()
-        # (Of a single column's words each step is the last.)
-        m.d.comb += finishes.eq(left <= step if config.cols > 1 else 1)
-        take = Signal()
+        step = Mux(narrow, narrow_step, wide_step)
         m.d.comb += [
-            take.eq(self.words.valid & fifo.r_rdy & ((left == 0) | (go & finishes))),
-            self.words.ready.eq(take),
-            fifo.r_en.eq(take),
+            offset.eq(Mux(narrow, part * narrow_step, part * wide_step)),
+            # Elements past n are +0 by columns, and come.
+            finishes.eq(offset + step >= Mux(by_columns, config.cols, note.count)),
+            self.words.ready.eq(go & finishes),
+            fifo.r_en.eq(go & finishes),
         ]
         with m.If(go):
-            m.d.sync += [
-                word.eq(Mux(narrow, word >> 32 * narrow_step, word >> 32 * wide_step)),
-                left.eq(Mux(finishes, 0, left - step)),
-                real.eq(Mux(real < step, 0, real - step)),
-            ]
-        with m.If(take):
-            m.d.sync += [
-                word.eq(self.words.payload),
-                left.eq(Mux(by_columns, config.cols, note.count)),
-                real.eq(note.count),
-                ends_run.eq(note.ends_run),
-                last.eq(note.last),
-            ]
+            m.d.sync += part.eq(Mux(finishes, 0, part + 1))
         with m.If(self.start):
-            m.d.sync += left.eq(0)
+            m.d.sync += part.eq(0)
+        word = self.words.payload.as_value()
+        elements = [word[32 * i : 32 * (i + 1)] for i in range(config.cols)]
+        chosen = Signal.like(part)
+        m.d.comb += chosen.eq(Mux(narrow, part * (narrow_step // wide_step), part))
+        lanes = [
+            Array(elements[p * wide_step + i] for p in range(wide_parts))[chosen]
+            if i < wide_step
+            else Array(elements[p * narrow_step + i] for p in range(narrow_parts))[part]
+            for i in range(narrow_step)
+        ]
+        exists = [note.count > offset + i for i in range(wide_step)]
 
         # --- converters, without a way to stop them ------------------------------------------------------
         chunk = data.StructLayout({"ends_run": 1, "bits": config.memory_bits})
         m.submodules.chunks = chunks = SyncFIFO(width=chunk.size, depth=8)
         room = Signal(range(9), init=8)
         m.d.sync += room.eq(room - go + (chunks.r_en & chunks.r_rdy))
-        m.d.comb += go.eq((left != 0) & (room != 0))
-        lanes = [word.word_select(i, 32) for i in range(narrow_step)]
+        m.d.comb += go.eq(self.words.valid & fifo.r_rdy & (room != 0))
         narrowed = []
         for i, converter in enumerate(converters):
             m.submodules[f"narrow_{i}"] = converter
@@ -197,11 +191,11 @@ class Gather(wiring.Component):
             # NaN is canonical, and so positive: it passes.
             negative = (what.form == Form.ROWS_RELU) & converter.o[-1]
             narrowed.append(Mux(negative, 0, converter.o))
-        plain = Cat(Mux(real > i, lanes[i], 0) for i in range(wide_step))
+        plain = Cat(Mux(exists[i], lanes[i], 0) for i in range(wide_step))
         wide = delay(m, plain, latency, "wide")
-        infinite = Cat((real > i) & lanes[i][23:31].all() for i in range(wide_step)).any()
+        infinite = Cat(exists[i] & lanes[i][23:31].all() for i in range(wide_step)).any()
         m.d.comb += self.overflow.eq(go & infinite & (what.form == Form.WIDE_COLUMNS_CHECKED))
-        ends = delay(m, ends_run & finishes, latency, "ends")
+        ends = delay(m, note.ends_run & finishes, latency, "ends")
         done = Signal(chunk)
         m.d.comb += [
             done.ends_run.eq(ends),
@@ -211,8 +205,16 @@ class Gather(wiring.Component):
         ]
 
         # --- beats ----------------------------------------------------------------------------------------
-        # Chunks that are shorter than a beat are put together.
         here = data.View(chunk, chunks.r_data)
+        waits = fifo.r_rdy | (room != 8)
+        if config.cols >= per_beat:  # a chunk is a beat
+            m.d.comb += [
+                self.beats.payload.eq(here.bits),
+                self.beats.valid.eq(chunks.r_rdy),
+                chunks.r_en.eq(self.beats.ready),
+            ]
+            return waits
+        # Chunks that are shorter than a beat are put together.
         beat, filled = Signal(config.memory_bits), Signal(range(per_beat + 1))
         full = Signal()
         steps16 = Mux(narrow, narrow_step, 2 * wide_step)
@@ -238,4 +240,4 @@ class Gather(wiring.Component):
                 m.d.sync += [filled.eq(filled + steps16), beat.eq(joined)]
         with m.Elif(self.beats.ready):
             m.d.sync += full.eq(0)
-        return fifo.r_rdy | (left != 0) | (room != 8) | full
+        return waits | full
