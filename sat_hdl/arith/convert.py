@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from sat_hdl.arith.constants import at_least, plus
 from sat_hdl.formats import BINARY32, FloatFormat
 
 __all__ = ["Narrow", "Widen"]
@@ -85,14 +86,18 @@ class Narrow(wiring.Component):
             # Moving by more than this leaves only a sticky bit.
             furthest = sig_bits + 1
             shift = Signal(range(furthest + 1), reset_less=True)
-            below = Signal(range(-BINARY32.exp_max, offset + 2))  # 1 − the target's biased exponent
-            m.d.comb += below.eq(offset + 1 - exponent)
+            # Of few bits and a constant: carry chains would take several times the LUTs.
+            normal = at_least(exponent, offset + 1)
+            near = at_least(exponent, offset + 2 - furthest)
             m.d.sync += [
-                biased.eq(Mux(below > 0, 0, exponent - offset)),
-                shift.eq(Mux(below <= 0, 0, Mux(below > furthest, furthest, below))),
+                biased.eq(plus(exponent[: fmt.exp_bits], -offset) & normal.replicate(fmt.exp_bits)),
+                shift.eq(
+                    Mux(near, plus(~exponent[: len(shift)], offset + 2), furthest)
+                    & (~normal).replicate(len(shift))
+                ),
                 # binary32's own subnormals are far below: their missing hidden bit changes nothing.
                 kept.eq(Cat(fraction[dropped - 1 :], Const(1, 1))),
-                overflow.eq(exponent >= offset + fmt.exp_max),
+                overflow.eq(at_least(exponent, offset + fmt.exp_max)),
             ]
             # Rank 2.
             biased, kept, sticky, overflow, nan, negative = self._shift(
