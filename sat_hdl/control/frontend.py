@@ -1,7 +1,8 @@
 """The front end: obeys loops, hands everything else to the units, and ends programs, well or badly."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sat_hdl.control.fetch import fetched_layout
@@ -109,10 +110,20 @@ class Frontend(wiring.Component):
                     ]
 
         # --- loops ----------------------------------------------------------------------------------------
-        stack = data.ArrayLayout(data.StructLayout({"start": 32, "left": 32}), LOOP_DEPTH)
-        loops = Signal(stack)
+        # In LUT RAM, the innermost below ``depth``: registers and what chooses one of them take three times as much.
+        loop = data.StructLayout({"start": 32, "left": 32})
+        m.submodules.loops = loops = Memory(shape=loop, depth=LOOP_DEPTH, init=[])
+        opened, inner = loops.write_port(), loops.read_port(domain="comb")
+        innermost = inner.data
         depth = Signal(range(LOOP_DEPTH + 1))
-        innermost = Array(loops[i] for i in range(LOOP_DEPTH))[(depth - 1)[: (LOOP_DEPTH - 1).bit_length()]]
+        below = (depth - 1)[: len(inner.addr)]
+        ends = fields.op == Op.END
+        m.d.comb += [
+            inner.addr.eq(below),
+            opened.addr.eq(Mux(ends, below, depth)),
+            opened.data.start.eq(Mux(ends, innermost.start, address + 8)),
+            opened.data.left.eq(Mux(ends, innermost.left - 1, fields.immediate)),
+        ]
 
         fault = Signal(ErrorCode)  # of this instruction
         stuck = Signal(range(PATIENCE + 1))
@@ -167,13 +178,7 @@ class Frontend(wiring.Component):
                             with m.If((fields.immediate == 0) | (depth == LOOP_DEPTH)):
                                 m.d.comb += fault.eq(ErrorCode.BAD_LOOP)
                             with m.Else():
-                                with m.Switch(depth):
-                                    for i in range(LOOP_DEPTH):
-                                        with m.Case(i):
-                                            m.d.sync += [
-                                                loops[i].start.eq(address + 8),
-                                                loops[i].left.eq(fields.immediate),
-                                            ]
+                                m.d.comb += opened.en.eq(1)
                                 m.d.sync += depth.eq(depth + 1)
                                 m.next = "FETCH"
                         with m.Case(Op.END):
@@ -183,11 +188,11 @@ class Frontend(wiring.Component):
                                 m.d.sync += depth.eq(depth - 1)
                                 m.next = "FETCH"
                             with m.Else():
-                                with m.Switch(depth):
-                                    for i in range(LOOP_DEPTH):
-                                        with m.Case(i + 1):
-                                            m.d.sync += loops[i].left.eq(loops[i].left - 1)
-                                m.d.comb += [self.jump.eq(1), self.target.eq(innermost.start)]
+                                m.d.comb += [
+                                    opened.en.eq(1),
+                                    self.jump.eq(1),
+                                    self.target.eq(innermost.start),
+                                ]
                                 m.next = "FETCH"
                         with m.Case(Op.SET, Op.ADD, Op.PARAM, Op.RUN):
                             beyond = (fields.op == Op.PARAM) & (fields.immediate >= self._parameters)
