@@ -128,7 +128,7 @@ class _Operands:
         self._north = supply.north
 
     #: Beats that the pipe behind a buffer holds.
-    _held = 8
+    _held = ReadPipe.depth
 
     def run(self, tile: _Tile, granted: int) -> int:
         """→ the cycle of the tile's last weight. ``granted``: from when on its sums may be used."""
@@ -235,7 +235,7 @@ def _ahead(used: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     many ahead as the pipe holds."""
     if not used:
         return ()
-    held = ReadPipe.depth
+    held = ReadPipe.words
     asked = [(used[0][0] - held, used[0][0])]
     asked += used[:-1]
     start, end = used[-1]

@@ -78,9 +78,6 @@ class _Words:
         self._next, self._gap, self._tile = there, gap, tile
         self._taken: list[int] = []
 
-    #: From an address to its word.
-    _through = 3
-
     def take(self, at: int) -> int:
         """When the next one is taken, from cycle ``at`` on."""
         taken = self._taken
@@ -90,7 +87,7 @@ class _Words:
             if number and number % self._tile == 0:
                 there += self._gap
             if number >= ReadPipe.depth:
-                there = max(there, taken[number - ReadPipe.depth] + 1 + self._through)
+                there = max(there, taken[number - ReadPipe.depth] + 1 + ReadPipe.latency)
             self._next = there + 1
         at = max(at, there)
         taken.append(at)
@@ -103,9 +100,9 @@ class _Words:
     @property
     def reads(self) -> tuple[tuple[int, int], ...]:
         """From when to when words are asked for."""
-        held = ReadPipe.depth
+        held = ReadPipe.words
         asked = [self._taken[0] - held + i for i in range(held)] if self._taken else []
-        asked += [taken + 1 for taken in self._taken[:-held]]
+        asked += self._taken[:-held]
         found: list[tuple[int, int]] = []
         for at in asked[: len(self._taken)]:
             if found and at <= found[-1][1]:

@@ -2,7 +2,6 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In
 
 from sat_hdl.memory.axi import Axi4Signature, Response
@@ -78,23 +77,20 @@ class AxiRam(wiring.Component):
             m.d.sync += [at.eq(axi.awaddr), identifier.eq(axi.awid), writing.eq(1)]
 
         # --- reads ------------------------------------------------------------------------------------------
-        m.submodules.pipe = pipe = ReadPipe(
-            address_shape=len(banks.read_address), data_shape=banks.read_data.shape(), latency=Banks.latency
+        asked_layout = data.StructLayout(
+            {"word": len(banks.read_address), "id": len(axi.arid), "last": 1, "error": 1}
         )
-        meta = data.StructLayout({"id": len(axi.arid), "last": 1, "error": 1})
-        m.submodules.meta = about = SyncFIFO(width=meta.size, depth=ReadPipe.depth)
+        m.submodules.pipe = pipe = ReadPipe(address_shape=asked_layout, data_shape=banks.read_data.shape())
+        asked, given = pipe.addresses.payload, pipe.out.payload.address
         # Whoever asks decides by a register whether he may ask again.
         address = data.StructLayout({"id": len(axi.arid), "address": 32, "length": 8})
         m.submodules.ar_cut = cut = RegisterSlice(shape=address)
         start, starts = cut.o.payload, Signal()
         source, left, reading = Signal(32), Signal(8), Signal()
         issued, last = Signal(), Signal()
-        asked, given = Signal(meta), data.View(meta, about.r_data)
         reader = Signal.like(axi.arid)
-        clash = takes & (source[shift:top] == at[shift:top])
         m.d.comb += [
-            pipe.addresses.valid.eq(reading & ~clash),
-            pipe.addresses.payload.eq(source[shift:top]),
+            pipe.addresses.valid.eq(reading),
             issued.eq(pipe.addresses.valid & pipe.addresses.ready),
             last.eq(left == 0),
             cut.i.valid.eq(axi.arvalid),
@@ -102,18 +98,17 @@ class AxiRam(wiring.Component):
             axi.arready.eq(cut.i.ready),
             cut.o.ready.eq(~reading | (issued & last)),
             starts.eq(cut.o.valid & cut.o.ready),
-            banks.read_address.eq(pipe.address),
+            pipe.granted.eq(~(takes & (pipe.address.word == at[shift:top]))),
+            banks.read_address.eq(pipe.address.word),
             banks.read_enable.eq(pipe.enable),
             pipe.data.eq(banks.read_data),
+            asked.word.eq(source[shift:top]),
             asked.id.eq(reader),
             asked.last.eq(last),
             asked.error.eq(source[top:].any()),
-            about.w_en.eq(issued),
-            about.w_data.eq(asked),
-            about.r_en.eq(axi.rvalid & axi.rready),
             pipe.out.ready.eq(axi.rready),
             axi.rvalid.eq(pipe.out.valid),
-            axi.rdata.eq(pipe.out.payload.as_value()),
+            axi.rdata.eq(pipe.out.payload.data.as_value()),
             axi.rid.eq(given.id),
             axi.rlast.eq(given.last),
             axi.rresp.eq(Mux(given.error, Response.SLVERR, Response.OKAY)),

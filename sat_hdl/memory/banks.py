@@ -1,6 +1,6 @@
 """Block RAM that is written in parts of a word and read whole."""
 
-from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,8 +9,8 @@ __all__ = ["Banks"]
 
 
 class Banks(wiring.Component):
-    """``depth`` words of ``parts`` parts. A read takes ``latency`` = 2 cycles: the memory's register and one
-    behind it, for block RAM is slow to show its output.
+    """``depth`` words of ``parts`` parts. A read takes ``latency`` = 1 cycle, and what was read stays until the next
+    one. Block RAM is slow to show its output: a register should follow at once (:class:`ReadPipe` has one).
 
     A word must not be read in the cycle in which it is written: what then comes out is not defined (so the
     collision logic that Yosys would build beside the block RAM falls away).
@@ -26,7 +26,7 @@ class Banks(wiring.Component):
     read_address: In, read_enable: In(1), read_data: Out(parts × width).
     """
 
-    latency = 2
+    latency = 1
 
     def __init__(self, *, parts: int, width: int, depth: int):
         for name, value in (("parts", parts), ("width", width)):
@@ -56,14 +56,12 @@ class Banks(wiring.Component):
         )
         writer = memory.write_port(granularity=1)
         reader = memory.read_port()
-        out = Signal(word, reset_less=True)
         m.d.comb += [
             writer.addr.eq(self.write_address),
             writer.en.eq(self.write_enable),
             writer.data.eq(self.write_data),
             reader.addr.eq(self.read_address),
             reader.en.eq(self.read_enable),
-            self.read_data.eq(out),
+            self.read_data.eq(reader.data),
         ]
-        m.d.sync += out.eq(reader.data)
         return m

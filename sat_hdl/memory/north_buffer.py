@@ -1,6 +1,6 @@
 """N2S buffer: the weights of a product, or the gradients that take their place."""
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Array, Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,6 @@ from sat_hdl.config import Config
 from sat_hdl.layouts import north_layout
 from sat_hdl.memory.banks import Banks
 from sat_hdl.memory.read_pipe import ReadPipe
-from sat_hdl.stce.skew import delay
 
 __all__ = ["INDEX_BITS", "NorthBuffer", "north_address"]
 
@@ -57,10 +56,15 @@ class NorthBuffer(wiring.Component):
         config = self._config
         cols, parts = config.cols, config.panel // config.cols
         m.submodules.pipe = pipe = ReadPipe(
-            address_shape=north_address(config), data_shape=north_layout(config), latency=Banks.latency
+            address_shape=north_address(config),
+            data_shape=data.StructLayout(
+                {
+                    "values": data.ArrayLayout(16, config.panel),
+                    "indices": data.ArrayLayout(INDEX_BITS, config.panel),
+                }
+            ),
         )
         wiring.connect(m, wiring.flipped(self.addresses), pipe.addresses)
-        wiring.connect(m, pipe.out, wiring.flipped(self.weights))
         m.submodules.values = values = Banks(parts=config.panel, width=16, depth=config.north_depth)
         m.submodules.indices = indices = Banks(parts=config.panel // 4, width=16, depth=config.north_depth)
         for bank, enable in ((values, self.write_values), (indices, self.write_indices)):
@@ -71,14 +75,16 @@ class NorthBuffer(wiring.Component):
                 bank.read_address.eq(pipe.address.word),
                 bank.read_enable.eq(pipe.enable),
             ]
-        part = delay(m, pipe.address.part, Banks.latency, "part")
-        index_bits = Signal(config.panel * INDEX_BITS)
-        m.d.comb += index_bits.eq(indices.read_data)
+        read, part = pipe.out.payload.data, pipe.out.payload.address.part
+        m.d.comb += [
+            pipe.data["values"].as_value().eq(values.read_data.as_value()),
+            pipe.data.indices.as_value().eq(indices.read_data.as_value()),
+            self.weights.valid.eq(pipe.out.valid),
+            pipe.out.ready.eq(self.weights.ready),
+        ]
         for c in range(cols):
             lanes = [p * cols + c for p in range(parts)]
-            value = Array(values.read_data[lane] for lane in lanes)[part if parts > 1 else 0]
-            index = Array(index_bits.word_select(lane, INDEX_BITS) for lane in lanes)[
-                part if parts > 1 else 0
-            ]
-            m.d.comb += [pipe.data[c].value.eq(value), pipe.data[c].index.eq(index)]
+            weight = self.weights.payload[c]
+            for target, words in ((weight.value, read["values"]), (weight.index, read.indices)):
+                m.d.comb += target.eq(Array(words[lane] for lane in lanes)[part if parts > 1 else 0])
         return m

@@ -77,22 +77,23 @@ class ResultBuffer(wiring.Component):
             ("stored", self.stored_addresses, self.stored),
         ):
             pipe = ReadPipe(
-                address_shape=result_address(config), data_shape=result_layout(config), latency=Banks.latency
+                address_shape=result_address(config), data_shape=banks.read_data.shape(), shared=True
             )
             m.submodules[name] = pipe
-            wiring.connect(m, pipe.out, wiring.flipped(out))
+            wiring.connect(m, wiring.flipped(addresses), pipe.addresses)
             m.d.comb += [
-                pipe.addresses.payload.eq(addresses.payload),
-                pipe.data.as_value().eq(banks.read_data.as_value()),
+                pipe.data.eq(banks.read_data),
+                out.valid.eq(pipe.out.valid),
+                out.payload.as_value().eq(pipe.out.payload.data.as_value()),
+                pipe.out.ready.eq(out.ready),
             ]
             pipes.append(pipe)
         first, second = pipes
         m.d.comb += [
-            first.addresses.valid.eq(self.initial_addresses.valid),
-            self.initial_addresses.ready.eq(first.addresses.ready),
-            second.addresses.valid.eq(self.stored_addresses.valid & ~first.enable),
-            self.stored_addresses.ready.eq(second.addresses.ready & ~first.enable),
-            banks.read_enable.eq(first.enable | second.enable),
-            banks.read_address.eq(Mux(first.enable, first.address, second.address)),
+            first.displaced.eq(second.enable),
+            second.displaced.eq(first.enable),
+            second.granted.eq(~first.wants),
+            banks.read_enable.eq(first.wants | second.wants),
+            banks.read_address.eq(Mux(first.wants, first.address, second.address)),
         ]
         return m

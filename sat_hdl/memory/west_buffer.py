@@ -8,7 +8,6 @@ from sat_hdl.config import Config
 from sat_hdl.layouts import west_layout
 from sat_hdl.memory.banks import Banks
 from sat_hdl.memory.read_pipe import ReadPipe
-from sat_hdl.stce.skew import delay
 
 __all__ = ["WestBuffer", "west_address"]
 
@@ -62,22 +61,29 @@ class WestBuffer(wiring.Component):
         m = Module()
         config = self._config
         lanes, step = config.ingest, config.west_elements
-        latency = Banks.latency + config.weight_stationary
+        address = west_address(config)
+        position = data.StructLayout({name: address[name].shape for name in ("lane", "word")})
+        positions = data.ArrayLayout(position, config.rows) if config.weight_stationary else None
         m.submodules.pipe = pipe = ReadPipe(
-            address_shape=west_address(config), data_shape=west_layout(config), latency=latency
+            address_shape=address,
+            data_shape=data.ArrayLayout(data.ArrayLayout(config.format.width, lanes), config.rows),
+            place_shape=positions,
         )
         wiring.connect(m, wiring.flipped(self.addresses), pipe.addresses)
-        wiring.connect(m, pipe.out, wiring.flipped(self.elements))
+        m.d.comb += [self.elements.valid.eq(pipe.out.valid), pipe.out.ready.eq(self.elements.ready)]
+        read = pipe.out.payload
         for r in range(config.rows):
             bank = Banks(parts=lanes, width=config.format.width, depth=config.west_depth)
             m.submodules[f"row_{r}"] = bank
-            word, lane, enable = self._skewed(m, pipe, r)
-            lane = delay(m, lane, Banks.latency, f"lane_{r}")
+            if positions is not None:
+                self._skew(m, pipe, r)
+            place, now = ((a if positions is None else a[r]) for a in (pipe.address, read.address))
             m.d.comb += [
                 bank.write_address.eq(self.write_address),
                 bank.write_enable.eq(self.write_lanes & self.write_rows[r].replicate(lanes)),
-                bank.read_address.eq(word),
-                bank.read_enable.eq(enable),
+                bank.read_address.eq(place.word),
+                bank.read_enable.eq(pipe.enable),
+                pipe.data[r].eq(bank.read_data),
             ]
             with m.If(self.columns):
                 for part in range(lanes):
@@ -85,24 +91,20 @@ class WestBuffer(wiring.Component):
             with m.Else():
                 m.d.comb += bank.write_data.eq(self.write_data)
             for e in range(step):
-                words = Array(bank.read_data[part] for part in range(lanes))
-                m.d.comb += pipe.data[r][e].eq(words[lane | e])
+                words = Array(read.data[r][part] for part in range(lanes))
+                m.d.comb += self.elements.payload[r][e].eq(words[now.lane | e])
         return m
 
-    def _skewed(self, m: Module, pipe: ReadPipe, row: int):
-        """What row ``row`` reads: word, place in it, and whether it reads; a cycle late where weights can be held."""
-        config, address = self._config, pipe.address
-        if not config.weight_stationary:
-            return address.word, address.lane, pipe.enable
+    def _skew(self, m: Module, pipe: ReadPipe, row: int):
+        """Where row ``row`` reads: behind the first one's place, for weights can be held."""
+        address, position = pipe.next, pipe.place[row]
         # Positions of elements: a place in a word of one element has no bits.
-        bits = (config.ingest - 1).bit_length()
+        bits = (self._config.ingest - 1).bit_length()
         place = Cat(address.lane[:bits], address.word)
-        position = Signal(len(place), name=f"position_{row}", reset_less=True)
         behind = Signal(len(place), name=f"behind_{row}")
         with m.Switch(address.skew):
             for skew in range(1, 6):
                 with m.Case(skew):
                     m.d.comb += behind.eq(row << skew)
-        m.d.sync += position.eq(place - behind)
-        enable = delay(m, pipe.enable, 1, f"enable_{row}", reset=True)
-        return position[bits:], position[:bits], enable
+        here = Signal(len(place), name=f"here_{row}")
+        m.d.comb += [here.eq(place - behind), position.lane.eq(here[:bits]), position.word.eq(here[bits:])]

@@ -17,11 +17,13 @@ __all__ = ["Lane"]
 
 class Lane(wiring.Component):
     """``result = RNE32(RNE32(factor × scalar) + addend)``, one pass a cycle, beside two memories of ENTRIES
-    words: what has to be kept of an element while it is in work, and its results until they leave.
+    words, in a block RAM each: what has to be kept of an element while it is in work, and its results until they
+    leave.
 
-    Lock-step: :class:`~sat_hdl.wuve.wuve.Wuve` drives all lanes with one set of strobes. A pass reads its
+    Lock-step: :class:`~sat_hdl.wuve.wuve.Wuve` drives all lanes with one set of strobes. A pass has its
     entry in one cycle and takes its operands in the next, in which the result of the pass ``latency`` = 19
-    cycles before is there to be one of them. Results are written a cycle later.
+    cycles before is there to be one of them. Results are written a cycle later. An entry's address comes a cycle
+    before its words, and not in one in which they are written: what comes then is not defined.
 
     Whatever is not an operand of a pass, or not to be written, is 0 by its register's reset, and what remains
     is ORed: an OR of two words and a masked third is one LUT a bit, a multiplexer of as many three or four.
@@ -42,7 +44,7 @@ class Lane(wiring.Component):
     move: In(1). accept: In(1).
     mask_positive, mask_equal: In(1). X counts as +0 unless Y > 0; unless it equals ``want``: In(16),
         which goes with the element under ``accept``.
-    address: In(5). Of the entry read. In its cycle:
+    address: In(5). Of the entry read in the next cycle. In that:
         second: In(1). SECOND is read, else FIRST. entry_factor, entry_addend: In(1). What was read is that.
         x_factor, y_addend: In(1). X, Y is. Without any addend it is -0, which changes nothing.
         keep_y, keep_z: In(1). FIRST ← Y, SECOND ← Z in the next cycle, at ``store_address``.
@@ -57,7 +59,7 @@ class Lane(wiring.Component):
         ``store_address``; begin: In(1): there is no best so far; padded: In(1): X can't win; number: In(16) of
         X's chunk.
     strange: Out(1). X, in the cycle of a read, is infinite or NaN.
-    leave: In(1), exists: In(1). Takes the entry at ``address`` for output; +0 unless it exists.
+    leave: In(1), exists: In(1). Takes the entry that is read for output; +0 unless it exists.
     left_first, left_second: Out(32). The entry taken.
     narrow_move: In(1). Moves left_first on through ``narrow_latency`` ranks of :class:`Narrow`.
     narrow: Out(format.width).
@@ -121,9 +123,11 @@ class Lane(wiring.Component):
 
         # --- entries ------------------------------------------------------------------------------------
         memories = []
+        attrs = {"ram_style": "block", "no_rw_check": 1}
         for name in ("first", "second"):
-            m.submodules[f"{name}_memory"] = memory = Memory(shape=32, depth=ENTRIES, init=[])
-            read = memory.read_port(domain="comb")
+            memory = Memory(shape=32, depth=ENTRIES, init=[], attrs=attrs)
+            m.submodules[f"{name}_memory"] = memory
+            read = memory.read_port()
             m.d.comb += read.addr.eq(self.address)
             memories.append((memory.write_port(), read.data))
         (write_first, first), (write_second, second) = memories
@@ -131,7 +135,8 @@ class Lane(wiring.Component):
         m.d.sync += stored.eq(result)
         with m.If(~self.written | (self.relu & result[31])):
             m.d.sync += stored.eq(0)
-        wins, element, number = self._contest(m, rank(x, "element", self.contests), first, second)
+        element = rank(x, "element", self.contests)
+        wins, number = self._contest(m, x, element, first, second)
         loses = self.contest & ~wins
         m.d.comb += [
             write_first.en.eq(self.write_first & ~loses),
@@ -202,17 +207,16 @@ class Lane(wiring.Component):
         m.d.comb += self.strange.eq(x[23:31].all())
         return x, y, z, keep
 
-    def _contest(self, m: Module, element, first, second):
-        """MAXPOOL, a cycle after an element and the best so far were read: whether it wins, and what to write."""
+    def _contest(self, m: Module, x, element, first, second):
+        """MAXPOOL, a cycle after an element and the best so far were read: whether it wins, and its number."""
         below = BINARY32.frac_bits - self._format.frac_bits  # 0 in a widened operand
         best = Signal(31 - below + 1, reset_less=True)
-        had = Signal(reset_less=True)
-        m.d.sync += [best.eq(first[below:]), had.eq(second[16])]
+        had, negative = Signal(reset_less=True), Signal(reset_less=True)
+        # +0 is no better than -0; as that it loses against all that is not negative.
+        m.d.sync += [best.eq(first[below:]), had.eq(second[16]), negative.eq(x[31] | ~x[below:31].any())]
         # Canonical NaN is positive and above infinity; so by sign and magnitude it beats everything but itself.
-        keys = [
-            Cat(word[:-1] ^ word[-1].replicate(len(word) - 1), ~word[-1]) for word in (element[below:], best)
-        ]
-        zeros = ~(element[below:31] | best[:-1]).any()
-        better = (keys[0] > keys[1]) & ~zeros
+        # Of equal magnitudes that of a negative element counts as the greater: it must not win.
+        greater = Cat(negative, element[below:31]) > Cat(Const(0, 1), best[:-1])
+        better = Mux(negative, best[-1] & ~greater, best[-1] | greater)
         wins = self.begin | (~self.padded & (~had | better))
-        return wins, element, Cat(self.number, ~self.padded) & self.contest.replicate(17)
+        return wins, Cat(self.number, ~self.padded) & self.contest.replicate(17)

@@ -39,7 +39,8 @@ class Schedule(wiring.Component):
     waiting: In(1), token: In(token_layout), padded: In(1). The next vector. accept: Out(1). It is taken.
     entered: Out(1). A vector was taken in the last cycle, of ``entered_many`` + 1 elements; entered_pad: Out(1).
     strobes, address, operand_address, store_address, scalar, number: Out, the lane's. padded_now: its padded.
-    leave: Out(1), leave_many, leave_last: Out. An entry leaves, if room: In(1).
+    leave: Out(1), leave_many, leave_last: Out. An entry leaves, if room: In(1), 2 cycles after its results were
+        written at the earliest: a word is not read in the cycle in which it is written.
     quiet: Out(1). Nothing is under way and no results wait.
     too_long: Out(1). A chunk had more than ENTRIES vectors; from then on vectors are taken and dropped.
     clear: In(1). Forgets that, and every entry; while nothing is under way.
@@ -164,15 +165,22 @@ class Schedule(wiring.Component):
         done = Signal(range(ENTRIES + 1))
         slot = Signal()  # no pass reads in this cycle
         ends = stored | contest
-        finishes = (stored & stored_tag.final) | (contest & contest_final)
+        # Written in this cycle, to be read in the next, to leave in the one after.
+        finished = delay(
+            m, (stored & stored_tag.final) | (contest & contest_final), 1, "finished", reset=True
+        )
+        reading = Signal.like(self.address)  # whose words there are now
         # `leave` comes late: it selects, rather than enters a sum.
         tail_next = Mux(self.leave, tail + 1, tail)[: len(tail)]
-        m.d.comb += self.leave.eq(slot & self.room & (done != 0))
+        m.d.comb += [
+            self.leave.eq(slot & self.room & (done != 0)),
+            self.address.eq(Mux(reads, entry_next, tail_next)),
+        ]
         m.d.sync += [
             slot.eq(~reads),
-            self.address.eq(Mux(reads, entry_next, tail_next)),
+            reading.eq(self.address),
             tail.eq(tail_next),
-            done.eq(done + finishes - self.leave),
+            done.eq(done + finished - self.leave),
             used.eq(used + allocates - self.leave),
             under_way.eq(under_way + enters - ends),
         ]
@@ -184,9 +192,9 @@ class Schedule(wiring.Component):
             write.en.eq(allocates),
             write.addr.eq(head),
             write.data.eq(Cat(token.many, token.run_end)),
-            read.addr.eq(self.address),
+            read.addr.eq(reading),
             Cat(self.leave_many, self.leave_last).eq(read.data),
-            self.quiet.eq((under_way == 0) & (done == 0) & ~self.entered),
+            self.quiet.eq((under_way == 0) & (done == 0) & ~finished & ~self.entered),
         ]
         return m
 

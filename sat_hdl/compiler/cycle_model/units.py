@@ -16,7 +16,6 @@ from sat_hdl.compiler.stationary import StationaryJob
 from sat_hdl.compiler.turn_cycles import run_stationary
 from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
-from sat_hdl.memory.banks import Banks
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor
 from sat_hdl.memory.read_pipe import ReadPipe
 
@@ -169,7 +168,7 @@ def compute_run(config: Config, accumulate: bool, m: int, k: int, n: int, sparsi
     first = 3 + config.count_bits + 4
     # From the last result's leaving to the unit's being done.
     last = 3
-    through = Banks.latency + 1  # a word's way out of a buffer
+    through = ReadPipe.latency  # a word's way out of a buffer
     supply = Supply(
         west=through - 1 + config.weight_stationary, north=through - 1, initial=through - 1, gap=1
     )
@@ -200,13 +199,13 @@ class StoreModel:
     #: From the start, once the slots are counted, to the first address: a cycle to open the walk.
     _first = 2
     #: Words that the pipe behind the buffer holds.
-    _held = ReadPipe.depth
+    _held = ReadPipe.words
 
     def __init__(self, config: Config, clock: Clock, ports: Ports, compute: ComputeModel):
         self._config, self._clock, self._compute = config, clock, compute
         self._writer = Writer(clock, ports, 0, self._written)
         self._done: Done | None = None
-        self._through = Banks.latency + 1 + conversions(config)[1] + 1
+        self._through = ReadPipe.latency + conversions(config)[1] + 1
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
         config = self._config

@@ -21,7 +21,7 @@ _WINDOWED = ("maxpool", "sum", "select_sum")
 _CHAIN, _CONTEST = Lane.latency + 4, 4
 #: Cycles of a vector from its last pass to an output's beat, and before the first pass, besides the ranks of the
 #: conversions.
-_AROUND = 6
+_AROUND = 7
 #: Those of a block of weights through the pruner or past it, from its last vector to the first beat of a copy.
 _COPIES = 24
 
