@@ -88,7 +88,6 @@ class Datapath(wiring.Component):
             west.write_address.eq(scatter.address),
             west.write_rows.eq(scatter.west_rows),
             west.write_lanes.eq(scatter.west_lanes),
-            west.columns.eq(scatter.columns),
             west.write_data.eq(scatter.west_data),
             north.write_address.eq(scatter.address),
             north.write_values.eq(scatter.values),

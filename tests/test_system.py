@@ -10,7 +10,7 @@ from sat_hdl.memory.descriptor import Descriptor, Loop
 from sat_hdl.sim.golden.product import matmul
 from sat_hdl.sim.memory import MemoryConfig
 
-from .device import PROGRAM, SIZE, A, B, Code, Y, device, fault, product, read, run, soft_reset
+from .device import CONFIG, PROGRAM, SIZE, A, B, Code, Y, device, fault, product, read, run, soft_reset
 
 GOOD = 0b00010  # done, the interrupt aside
 FAILED = 0b00100
@@ -330,6 +330,24 @@ def test_a_vector_command_with_too_few_elements_in_slow_memory(system):
     number = code.add(Op.RUN, "vector", action="convert")
     code.add(Op.HALT)
     expect(system, code.words, ErrorCode.BAD_SHAPE, "vector", number)
+
+
+@pytest.mark.parametrize("vectors", [0, 1, 2])
+def test_an_update_of_more_than_its_blocks(system, vectors):
+    """Vectors that belong to no block of weights reach no later command, however few they are."""
+    edge, lanes = CONFIG.panel, CONFIG.vector_lanes
+    count = edge * edge + vectors * lanes
+    code = Code()
+    for name, base in (("x", 0x5000), ("y", 0x5400), ("z", 0x5800), ("out0", Y), ("out1", Y + 0x400)):
+        code.descriptor("vector", Descriptor(base=base, run=4 * count), f"{name}_")
+    code.descriptor("vector", Descriptor(base=Y + 0x800, run=2 * edge * edge), "ff_values_")
+    code.set("vector", flags=0, count=count, run=0, copies=1 << 16 | 0x808)
+    number = code.add(Op.RUN, "vector", action="sgd")
+    code.add(Op.HALT)
+    if vectors:
+        expect(system, code.words, ErrorCode.BAD_SHAPE, "vector", number)
+    else:
+        assert run(system, code.words) & 0b1111 == GOOD
 
 
 @pytest.mark.parametrize("by", range(1, 8))

@@ -51,10 +51,9 @@ class Scatter(wiring.Component):
     -------
     start: In(1). Takes ``what``. what: In(scatter_layout).
     beats: In(stream of memory_bits of data, and whether they are the last of a run).
-    address: Out, columns: Out(1), west_rows: Out(R), west_lanes: Out(G), values: Out(E), indices: Out(E /
-        4), parts: Out(2·C):
-        where ``west_data`` (G elements), ``north_data`` (E elements) and ``result_data`` (2·C elements) are
-        to be written now.
+    address: Out, west_rows: Out(R), west_lanes: Out(G), values: Out(E), indices: Out(E / 4), parts: Out(2·C):
+        where ``west_data`` (G elements, in the order that :class:`~sat_hdl.memory.west_buffer.WestBuffer` wants),
+        ``north_data`` (E elements) and ``result_data`` (2·C elements) are to be written now.
     to_results: Out(1), from a register. ``parts`` may have some.
     busy: Out(1). Elements are on their way.
     range_error: Out(1). A word past the buffer's end was to be written; it is not.
@@ -69,7 +68,6 @@ class Scatter(wiring.Component):
                 "what": In(scatter_layout(config)),
                 "beats": In(stream.Signature(read_beat_layout(config.memory_bits))),
                 "address": Out(16),
-                "columns": Out(1),
                 "west_rows": Out(config.rows),
                 "west_lanes": Out(config.ingest),
                 "values": Out(config.panel),
@@ -240,12 +238,20 @@ class Scatter(wiring.Component):
             self.range_error.eq(wrote & (sum_low >= depth)),
             self.busy.eq(active | wrote),
             self.address.eq(sum_low),
-            self.columns.eq(target == Target.WEST_COLUMNS),
         ]
         # Element e is at place (i + e) modulo the word; where one comes alone, it is on every lane.
         spread = Signal.like(chunk)
         for lane in range(lanes):
             m.d.comb += spread[lane].eq(Mux(broadcast, chunk[0], chunk[lane]))
+
+        # The west buffer has element e of a piece on lane e xor o, whichever way the piece goes (o being the
+        # number of its row, or its place in words): a level of multiplexers a bit of o.
+        turned = list(spread)
+        for bit in range(_bits(lanes)):
+            by = where_o[bit]
+            if bit >= _bits(config.rows):
+                by &= target == Target.WEST_COLUMNS
+            turned = [Mux(by, turned[lane ^ 1 << bit], turned[lane]) for lane in range(lanes)]
 
         def enables(size: int, width: int):
             """Of ``size`` places of a word, those that get an element: ``count`` from where_i on."""
@@ -260,7 +266,7 @@ class Scatter(wiring.Component):
             return Cat(spread[place % lanes] for place in range(layout_size))
 
         m.d.comb += [
-            self.west_data.eq(spread),
+            *(west.eq(element) for west, element in zip(self.west_data, turned, strict=True)),
             self.north_data.eq(repeated(config.panel)),
             self.result_data.eq(repeated(2 * config.cols)),
         ]

@@ -11,6 +11,7 @@ from sat_hdl.layouts import ErrorCode
 from sat_hdl.memory.descriptor import StreamError
 from sat_hdl.memory.read_port import ReadClientSignature
 from sat_hdl.memory.reader import AffineReader
+from sat_hdl.memory.relay import Relay
 from sat_hdl.memory.write_port import WriteClientSignature
 from sat_hdl.memory.writer import AffineWriter
 from sat_hdl.wuve.layouts import Op
@@ -81,7 +82,10 @@ class VectorUnit(wiring.Component):
         )
 
         m.submodules.copier = copier = Pregenerate(config, lanes=config.vector_lanes)
-        connect(m, wuve.half, copier.half)
+        # Whether the copier has room is known late, and stops the lanes far away; an update takes 4 cycles a vector.
+        m.submodules.relay = relay = Relay(shape=wuve.half.payload.shape())
+        connect(m, wuve.half, relay.i)
+        connect(m, relay.o, copier.half)
 
         def register(name: str):
             return self.values[unit.index(name) - sum(unit.streams)]
@@ -208,8 +212,9 @@ class VectorUnit(wiring.Component):
                     m.next = "WORK"
             with m.State("WORK"):
                 m.d.sync += [finished.eq(done_now), idle.eq(Mux(alive, 0, idle + 1))]
-                m.d.comb += wuve.status.ready.eq(1)
-                with m.If(wuve.status.valid):
+                # A vector that no block wants stays in the relay: such a command has no end.
+                m.d.comb += wuve.status.ready.eq(~relay.o.valid)
+                with m.If(wuve.status.valid & wuve.status.ready):
                     m.d.comb += self.overflow.eq(checks & wuve.status.payload.overflow)
                     with m.If(wuve.status.payload.error):
                         m.d.comb += faults.eq(ErrorCode.BAD_SHAPE.value)

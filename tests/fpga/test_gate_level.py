@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from sat_hdl.arith.mac import Mac
 from sat_hdl.formats import BINARY16
 from sat_hdl.fpga.gate_level import gate_level
+from sat_hdl.memory.element_bank import ElementBank
 from sat_hdl.memory.registered_ram import RegisteredRam
 from sat_hdl.sim.fast import Simulation
 from sat_hdl.sim.models import ECP5
@@ -73,6 +74,35 @@ def test_block_rams(seed=1):
         assert (good[name] == wanted[name]).all(), name
         assert len(np.unique(good[name])) > 10
     assert not all((bad[name] == wanted[name]).all() for name in names)
+
+
+def test_banks_that_are_read_narrower_than_written(seed=3):
+    """What Yosys makes of several ports that write parts of a word."""
+    parts, depth, n = 4, 512, 20_000
+    bank = ElementBank(parts=parts, step=1, width=16, depth=depth, target="ecp5")
+    gates = gate_level(bank)
+    widths = {
+        tuple(re.findall(r"\.DATA_WIDTH_\w\(32'd(\d+)\)", cell)) for cell in gates.split("DP16KD #(")[1:]
+    }
+    assert widths == {("36", "9")}
+    print(f"seed {seed}")
+    rng = np.random.default_rng(seed)
+    write = np.concatenate([np.arange(depth), rng.integers(0, depth, n - depth)])
+    enables = np.where(np.arange(n) < depth, 15, rng.integers(0, 16, n))
+    inputs = {
+        "write_address": write,
+        "write_enable": enables,
+        "write_data": rng.integers(0, 2**64, n, dtype=np.uint64),
+        "read_address": (write + rng.integers(1, depth, n)) % depth * parts + rng.integers(0, parts, n),
+        "read_enable": rng.integers(0, 2, n),
+    }
+    inputs = {name: values.astype(np.uint64) for name, values in inputs.items()}
+    good, wanted = (
+        Simulation(text, "top").vectors(inputs, ["read_data"], latency=1)["read_data"]
+        for text in (gates, emit(ElementBank(parts=parts, step=1, width=16, depth=depth), "top"))
+    )
+    settled = depth + 100
+    assert (good[settled:] == wanted[settled:]).all() and len(np.unique(good)) > 1000
 
 
 def test_a_multiply_accumulate(seed=2):

@@ -23,7 +23,7 @@ _CHAIN, _CONTEST = Lane.latency + 4, 4
 #: conversions.
 _AROUND = 7
 #: Those of a block of weights through the pruner or past it, from its last vector to the first beat of a copy.
-_COPIES = 24
+_COPIES = 25
 
 
 @dataclass(frozen=True)
