@@ -10,7 +10,11 @@ from sat_hdl.wuve.layouts import half_layout
 from sat_hdl.wuve.lines import Lines
 from sat_hdl.wuve.transpose import Transpose
 
-__all__ = ["Pregenerate", "pregenerate_layout"]
+__all__ = ["Pregenerate", "copies_latency", "pregenerate_layout"]
+
+
+#: Cycles of a copy's last element through the memories and SORE, besides its group's leaving.
+_AROUND = 9
 
 
 def pregenerate_layout(config: Config) -> data.StructLayout:
@@ -21,6 +25,23 @@ def pregenerate_layout(config: Config) -> data.StructLayout:
     counts = {"keep": config.count_bits, "group": config.count_bits}
     blocks = config.dim_bits - 2 * (config.panel - 1).bit_length()
     return data.StructLayout({"blocks": blocks} | counts | {flag: 1 for flag in flags})
+
+
+def copies_latency(config: Config, *, ff: int | None, bp: int | None, group: int = 2) -> int:
+    """Cycles from the taking of a block's last vector to its last beat, if all before it are done and beats are taken
+    at once; with W_FF, W_BP or both.
+
+    Arguments
+    ---------
+    ff, bp: N of a sparse copy of N:``group``, 0 of a dense one, None if it isn't wanted. At least one is.
+    group: 2 if none is sparse.
+    """
+    area = config.panel**2
+    wanted = [keep for keep in (ff, bp) if keep is not None]
+    kept = wanted[-1]
+    values, indices = (-(-area * (kept or group) // group * bits // config.memory_bits) for bits in (16, 4))
+    passes = len(wanted) * area // config.copy_lanes
+    return passes + (kept or group) + _AROUND + values + (indices if kept else 0)
 
 
 class Pregenerate(wiring.Component):
@@ -39,8 +60,8 @@ class Pregenerate(wiring.Component):
         E² / min(K, max(1, L / 4)) cycles to come in,
         E² / K cycles a copy, sparse or dense,
     which with K = config.copy_lanes is no more than the update's own 4 E² / L, for SGD gives a vector every 4 cycles,
-    or its traffic's 96 E² / D, at any N:M; except that K is E at most, which is 2 E cycles a block. The first beat
-    of a block is offered at most E² / K + M + 17 cycles after its last vector was taken, if all before it are done.
+    or its traffic's 96 E² / D, at any N:M; except that K is E at most, which is 2 E cycles a block. How long after a
+    block's last vector its last beat comes: :func:`copies_latency`.
 
     Arguments
     ---------
@@ -117,8 +138,8 @@ class Pregenerate(wiring.Component):
                     m.d.sync += self.error.eq(1)
                 with m.Elif(plan.blocks != 0):
                     m.next = "PLAN"
-                with m.If(~sparse):
-                    m.d.sync += plan.group.eq(config.max_m)
+                with m.If(~sparse):  # any group, then
+                    m.d.sync += plan.group.eq(2)
             with m.State("PLAN"):
                 for group, is_group in chosen.items():
                     with m.If(is_group):

@@ -55,7 +55,7 @@ class Transpose(wiring.Component):
         if not isinstance(width, int) or width < 1:
             raise ValueError(f"width must be a positive integer, not {width!r}")
         self._lanes, self._edge, self._banks, self._target = lanes, edge, copy_lanes, target
-        self._writes = min(copy_lanes, max(1, lanes // 4))
+        self._writes = lanes // self.vector_cycles(lanes, copy_lanes)
         super().__init__(
             {
                 "start": In(1),
@@ -67,6 +67,11 @@ class Transpose(wiring.Component):
                 "idle": Out(1),
             }
         )
+
+    @staticmethod
+    def vector_cycles(lanes: int, copy_lanes: int) -> int:
+        """Cycles in which a vector is taken."""
+        return lanes // min(copy_lanes, max(1, lanes // 4))
 
     def elaborate(self, platform):
         m = Module()

@@ -11,7 +11,7 @@ from sat_hdl.sim.fast import HEAVY, LIGHT, NONE, Simulation
 from sat_hdl.sim.golden.prune import prune
 from sat_hdl.sim.packing import pack_lanes, words_of
 from sat_hdl.sim.vectors import specials
-from sat_hdl.wuve.pregenerate import Pregenerate, pregenerate_layout
+from sat_hdl.wuve.pregenerate import Pregenerate, copies_latency, pregenerate_layout
 from sat_hdl.wuve.transpose import Transpose
 
 STALLS = {"none": NONE, "light": LIGHT, "heavy": HEAVY}
@@ -187,14 +187,16 @@ def test_copy_lanes_are_as_few_as_keep_up(shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_latency(units, shape, rng):
+    """Of a block alone, to its last beat."""
     unit = units[shape]
-    for copies in ("F", "b", "FB"):
+    for copies in COPIES[:-1]:
         for keep, group in unit.sparsities():
             result = unit.run([(unit.weights(1, rng), (keep, group), copies)])
-            first, last = result.first[f"{unit.prefix}__beats"], result.last[f"{unit.prefix}__half"]
-            longest = group if copies.isupper() else unit.config.max_m
-            most = unit.edge**2 // unit.config.copy_lanes + longest + 17
-            assert first - last <= most, (copies, keep, group)
+            keeps = {c.lower(): keep if c.isupper() else 0 for c in copies}
+            group = 2 if copies.islower() else group
+            wanted = copies_latency(unit.config, ff=keeps.get("f"), bp=keeps.get("b"), group=group)
+            taken, last = (result.last[f"{unit.prefix}__{name}"] for name in ("half", "beats"))
+            assert last - taken == wanted, (copies, keep, group)
 
 
 @pytest.mark.parametrize(
