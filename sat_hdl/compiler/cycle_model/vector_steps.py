@@ -9,6 +9,8 @@ from sat_hdl.compiler.cycle_model.streams import BURST
 from sat_hdl.compiler.cycle_model.units import Registers
 from sat_hdl.config import Config
 from sat_hdl.wuve.lane import Lane
+from sat_hdl.wuve.pregenerate import copies_latency
+from sat_hdl.wuve.transpose import Transpose
 
 __all__ = ["Command", "Step", "outputs_of"]
 
@@ -22,8 +24,8 @@ _CHAIN, _CONTEST = Lane.latency + 4, 4
 #: Cycles of a vector from its last pass to an output's beat, and before the first pass, besides the ranks of the
 #: conversions.
 _AROUND = 6
-#: Those of a block of weights through the pruner or past it, from its last vector to the first beat of a copy.
-_COPIES = 24
+#: More or less of those, to a block's last vector's being taken for the copies.
+_COPIES = 0
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,19 @@ class Command:
             if self._widths.get(name) != 32:
                 late[name] += narrow
             if name not in self._widths:
-                late[name] += _COPIES
+                late[name] += _COPIES + self._copied
         return late
+
+    @property
+    def _copied(self) -> int:
+        """From a block's last vector's being offered for its copies to the last beat of these."""
+        copies = self.registers["copies"]
+        keep, group = copies & 0xFF, (copies >> 8 & 0xFF) or 1  # 0 ends in an error
+        has = [copies >> bit & 1 for bit in range(16, 20)]
+        ff, bp = (keep * sparse if wanted else None for wanted, sparse in (has[:2], has[2:]))
+        taking = Transpose.vector_cycles(self.config.vector_lanes, self.config.copy_lanes)
+        group = group if ff or bp else 2
+        return taking - 1 + copies_latency(self.config, ff=ff, bp=bp, group=group)
 
     def steps(self) -> Iterator[Step]:
         """Its steps: chunks; or a burst's beats or so, where there are none."""
