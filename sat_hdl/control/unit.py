@@ -34,23 +34,27 @@ def stream_fault(error, bus: ErrorCode):
 
 
 class UnitQueue(wiring.Component):
-    """Obeys SET and RUN, one a cycle, and ADD, one in two, in order, from a queue.
+    """Obeys SET and RUN, one a cycle, and ADD, one in two (three, of a stream ``in_turn``), in order, from a queue.
 
-    A unit copies the plain registers that it needs in the cycle in which it takes ``run``, and those of its
-    streams, which lie in LUT RAM, word by word right after it. So the next run's are written while it works. The next
-    RUN waits until the unit is done. What a register holds that no program has set yet is undefined.
+    A unit copies the plain registers that it needs in the cycle in which it takes ``run``, and those of its streams
+    word by word right after it: they lie in LUT RAM, but those ``in_turn``, whose words come last, in a block RAM. So
+    the next run's are written while it works. The next RUN waits until the unit is done. What a register holds that
+    no program has set yet is undefined.
 
     Arguments
     ---------
     registers: how many the unit has, 1 to 256.
     streams: of these, those that are words of streams come first: so many, up to 16, for each.
+    in_turn: so many of them, the last, up to 4, are copied one after the other.
     depth: of the queue, a power of two of at least 4.
 
     Members
     -------
     entries: In(stream of entry_layout).
     values: Out(32 × plain registers).
-    words: Out(32 × streams). Word ``number`` of each, while ``copying``.
+    words: Out(32 × streams). Word ``number`` of each that is not ``in_turn``, while ``copying``.
+    which: In, word: Out(32), if there are several ``in_turn``: word ``number`` of that one of them, two cycles later,
+        if ``copying`` still in the next.
     number: In(4), copying: In(1). Must be set from the cycle after a run was taken until its words are copied.
     run: Out(stream of run_layout). done: In(1), for a cycle when the unit has done what it took.
     wait: Out(SEMAPHORES). The semaphores that the next run needs; 0 if none is ready to start. taken: In(1).
@@ -61,22 +65,24 @@ class UnitQueue(wiring.Component):
     idle: Out(1). Nothing is queued or running. blocked: Out(1). Waits for semaphores, and nothing is running.
     """
 
-    def __init__(self, *, registers: int, streams: Sequence[int] = (), depth: int = 32):
+    def __init__(self, *, registers: int, streams: Sequence[int] = (), in_turn: int = 0, depth: int = 32):
         if not isinstance(registers, int) or not 1 <= registers <= 256:
             raise ValueError(f"registers must be an integer from 1 to 256, not {registers!r}")
         if any(not isinstance(n, int) or not 1 <= n <= 16 for n in streams) or sum(streams) > registers:
             raise ValueError(
                 f"streams must be integers from 1 to 16, together at most registers = {registers}, not {streams!r}"
             )
+        if not isinstance(in_turn, int) or in_turn == 1 or not 0 <= in_turn <= min(4, len(streams)):
+            raise ValueError(f"in_turn must be 0 or from 2 to {min(4, len(streams))}, not {in_turn!r}")
         if not isinstance(depth, int) or depth < 4 or depth.bit_count() != 1:
             raise ValueError(f"depth must be a power of two of at least 4, not {depth!r}")
-        self._streams, self._depth = tuple(streams), depth
+        self._streams, self._in_turn, self._depth = tuple(streams), in_turn, depth
         self._plain = registers - sum(streams)
         super().__init__(
             {
                 "entries": In(stream.Signature(entry_layout())),
                 "values": Out(data.ArrayLayout(32, self._plain)),
-                "words": Out(data.ArrayLayout(32, len(self._streams))),
+                "words": Out(data.ArrayLayout(32, len(self._streams) - in_turn)),
                 "number": In(4),
                 "copying": In(1),
                 "run": Out(stream.Signature(run_layout())),
@@ -90,6 +96,7 @@ class UnitQueue(wiring.Component):
                 "idle": Out(1),
                 "blocked": Out(1),
             }
+            | ({"which": In(range(in_turn)), "word": Out(32)} if in_turn else {})
         )
 
     def elaborate(self, platform):
@@ -114,7 +121,7 @@ class UnitQueue(wiring.Component):
 
         write, summed = self._registers(m, head)
 
-        running, offered, skipping = Signal(), Signal(), Signal()
+        running, offered, skipping, looked = Signal(), Signal(), Signal(), Signal()
         signal = Signal(SEMAPHORES)
         m.d.comb += [
             self.run.payload.action.eq(head.immediate),
@@ -127,7 +134,9 @@ class UnitQueue(wiring.Component):
             m.d.comb += self.signal.eq(signal)
         clears = (head.register & RunFlag.CLEAR_OVERFLOW).any()
         skip = (head.register & RunFlag.UNLESS_OVERFLOW).any() & self.overflow & ~clears
-        m.d.sync += summed.eq(0)
+        m.d.sync += [summed.eq(0), looked.eq(0)]
+        bank = head.register[4:]
+        late = (bank >= len(self.words)) & (bank < len(self._streams)) if self._in_turn else Const(0, 1)
         with m.If(offered):
             with m.If(self.run.ready):
                 m.d.comb += leaves.eq(1)
@@ -146,7 +155,7 @@ class UnitQueue(wiring.Component):
                     m.d.comb += self.blocked.eq(1)
         with m.Elif(here & ~self.copying):
             with m.If((head.op == Op.ADD) & ~summed):
-                m.d.sync += summed.eq(1)
+                m.d.sync += [summed.eq(looked | ~late), looked.eq(1)]
             with m.Else():
                 m.d.comb += [leaves.eq(1), write.eq(1)]
         return m
@@ -169,11 +178,12 @@ class UnitQueue(wiring.Component):
         m.d.comb += value.eq(head.immediate)
         with m.If(head.op == Op.ADD):
             m.d.comb += value.eq(read + head.immediate)
-        banks = []
-        for i in range(len(self._streams) + -(-self._plain // 16)):
+        banks = {}
+        ends = len(self._streams) + -(-self._plain // 16)
+        for i in [*range(len(self.words)), *range(len(self._streams), ends)]:
             m.submodules[f"bank_{i}"] = memory = Memory(shape=32, depth=16, init=[])
             writer, reader = memory.write_port(), memory.read_port(domain="comb")
-            is_stream = i < len(self._streams)
+            is_stream = i < len(self.words)
             m.d.comb += [
                 reader.addr.eq(Mux(self.copying, self.number, place) if is_stream else place),
                 writer.addr.eq(place),
@@ -182,8 +192,27 @@ class UnitQueue(wiring.Component):
             ]
             if is_stream:
                 m.d.comb += self.words[i].eq(reader.data)
-            banks.append(reader.data)
-        m.d.sync += read.eq(Array(banks)[bank])
+            banks[i] = reader.data
+        shown = bank
+        if self._in_turn:
+            in_turn = range(len(self.words), len(self._streams))
+            attrs = {"ram_style": "block", "no_rw_check": 1}
+            m.submodules.in_turn = memory = Memory(shape=32, depth=64, init=[], attrs=attrs)
+            writer, reader = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                reader.en.eq(~write),
+                reader.addr.eq(
+                    Mux(self.copying, Cat(self.number, (self.which + in_turn[0])[:2]), head.register[:6])
+                ),
+                writer.addr.eq(head.register[:6]),
+                writer.data.eq(value),
+                writer.en.eq(write & (bank >= in_turn[0]) & (bank <= in_turn[-1])),
+                self.word.eq(read),
+            ]
+            # What chooses an ADD's register is free while words are copied.
+            shown = Mux(self.copying, in_turn[0], bank)
+            banks |= dict.fromkeys(in_turn, reader.data)
+        m.d.sync += read.eq(Array(banks[i] for i in sorted(banks))[shown])
         for number in range(self._plain):
             at = number + 16 * len(self._streams)
             with m.If(write & (head.register == at)):

@@ -12,8 +12,8 @@ __all__ = ["INDEX_BITS", "Lines", "copy_layout"]
 
 #: Bits of an index in memory.
 INDEX_BITS = 4
-#: Copies of a block that there is room for: one fills while the other leaves. No handing over costs a cycle.
-COPIES = 2
+#: Copies of a block that there is room for: block RAM is that deep anyway, and no handing over of one costs a cycle.
+COPIES = 4
 _PART_BITS = 9  # the least that a block RAM can write alone, and
 _RAM_BITS = 32  # what it has of powers of two
 
@@ -30,7 +30,7 @@ class Lines(wiring.Component):
 
     A copy comes in E / K passes of as many beats of ``pairs`` as it has lines: lane j of beat k of pass p is lane
     pK + j of line k. It is offered 3 cycles after its last pair was taken, at the earliest, a beat a cycle. There is
-    room for 2 copies, in block RAM: one fills while the other leaves.
+    room for 4 copies, in block RAM: one fills while another leaves.
 
     Arguments
     ---------

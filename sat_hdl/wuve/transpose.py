@@ -9,8 +9,8 @@ from sat_hdl.wuve.layouts import MAX_LANES, half_layout
 
 __all__ = ["Transpose", "element_layout"]
 
-#: Blocks that there is room for: one is written while the other is read. No handing over costs a cycle.
-BLOCKS = 2
+#: Blocks that there is room for: block RAM is that deep anyway, and no handing over of one costs a cycle.
+BLOCKS = 4
 
 
 def element_layout(*, edge: int, lanes: int, width: int) -> data.StructLayout:

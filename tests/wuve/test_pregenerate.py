@@ -7,14 +7,14 @@ import pytest
 
 from sat_hdl.config import Config
 from sat_hdl.sim.bundle import Bundle
-from sat_hdl.sim.fast import HEAVY, LIGHT, NONE, Simulation, Stall
+from sat_hdl.sim.fast import HEAVY, LIGHT, NONE, Simulation
 from sat_hdl.sim.golden.prune import prune
 from sat_hdl.sim.packing import pack_lanes, words_of
 from sat_hdl.sim.vectors import specials
 from sat_hdl.wuve.pregenerate import Pregenerate, copies_latency, pregenerate_layout
 from sat_hdl.wuve.transpose import Transpose
 
-STALLS = {"none": NONE, "light": LIGHT, "heavy": HEAVY, "full": Stall(output=0.97)}
+STALLS = {"none": NONE, "light": LIGHT, "heavy": HEAVY}
 ARGUMENTS = {
     4: {"cols": 4, "max_m": 4},
     8: {"cols": 8, "max_m": 8},

@@ -15,6 +15,7 @@ from sat_hdl.wuve.transpose import Transpose
 __all__ = ["Command", "Step", "outputs_of"]
 
 READERS = ("x", "y", "z")
+COPIES = ("ff_values", "ff_indices", "bp_values", "bp_indices")
 #: Inputs of the commands that have several.
 _INPUTS = {"sgd": 3, "add": 2, "mask": 2, "select_sum": 2}
 _WINDOWED = ("maxpool", "sum", "select_sum")
@@ -24,8 +25,8 @@ _CHAIN, _CONTEST = Lane.latency + 4, 4
 #: Cycles of a vector from its last pass to an output's beat, and before the first pass, besides the ranks of the
 #: conversions.
 _AROUND = 6
-#: More or less of those, to a block's last vector's being taken for the copies.
-_COPIES = 0
+#: More of those for the copies, measured: with 64 bits of memory port 13 to 31, with 32 up to 16.
+_COPIES = 13
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,15 @@ class Step:
     late: dict[str, int]
 
 
-def outputs_of(action: str, registers: Registers) -> list[str]:
-    """The streams that a command writes."""
+def outputs_of(action: str, registers: Registers) -> dict[str, list[str]]:
+    """The outputs that a command has: of each the streams that are written in turns."""
     names = [] if action == "check" else ["out0"]
     if action in ("sgd", "maxpool"):
         names.append("out1")
-    if action == "sgd":
-        copies = registers["copies"]
-        for i, name in enumerate(("ff", "bp")):
-            if copies >> (16 + 2 * i) & 1:
-                names.append(f"{name}_values")
-                if copies >> (17 + 2 * i) & 1:
-                    names.append(f"{name}_indices")
-    return names
+    outputs = {name: [name] for name in names}
+    copies = registers["copies"] if action == "sgd" else 0
+    parts = [part for i, part in enumerate(COPIES) if copies >> (16 + i - i % 2) & copies >> (16 + i) & 1]
+    return outputs | ({"copies": parts} if parts else {})
 
 
 @dataclass(frozen=True)
