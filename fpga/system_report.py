@@ -18,7 +18,7 @@ from sat_hdl.control.isa import UNITS
 from sat_hdl.control.load import Scatter
 from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
-from sat_hdl.control.vector_unit import READERS, WRITERS
+from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS
 from sat_hdl.fpga.ecp5 import Area, parse_target
 from sat_hdl.fpga.flow import ROUTERS, Placed, area_of, place_and_route, synthesise
 from sat_hdl.fpga.harness import Harness
@@ -28,6 +28,7 @@ from sat_hdl.memory.read_port import ReadPort
 from sat_hdl.memory.result_buffer import ResultBuffer
 from sat_hdl.memory.west_buffer import WestBuffer
 from sat_hdl.memory.write_port import WritePort
+from sat_hdl.memory.writer import AffineWriter
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
 
@@ -82,11 +83,11 @@ def _blocks(config: Config) -> dict[str, list[tuple[int, Callable[[], wiring.Com
     queues = [
         (
             1,
-            lambda unit=unit: UnitQueue(
-                registers=len(unit.registers), streams=unit.streams, target=config.target
+            lambda unit=unit, copies=copies: UnitQueue(
+                registers=len(unit.registers), streams=unit.streams, in_turn=copies, target=config.target
             ),
         )
-        for unit in UNITS.values()
+        for unit, copies in ((unit, len(COPIES) * (name == "vector")) for name, unit in UNITS.items())
     ]
     return {
         "array and its edges": [(1, one("stce"))],
@@ -99,7 +100,10 @@ def _blocks(config: Config) -> dict[str, list[tuple[int, Callable[[], wiring.Com
         "vector lanes (WUVE)": [(1, one("wuve"))],
         "pre-generation": [(1, one("pregenerate"))],
         "affine readers": [(1 + len(READERS), one("affine-reader"))],
-        "affine writers": [(1 + len(WRITERS), one("affine-writer"))],
+        "affine writers": [
+            (len(WRITERS), one("affine-writer")),
+            (1, lambda: AffineWriter(data_bits=bits, descriptors=len(COPIES), target=config.target)),
+        ],
         "memory ports": [
             (1, lambda: ReadPort(clients=2 + len(READERS), data_bits=bits)),
             (1, lambda: WritePort(clients=1 + len(WRITERS), data_bits=bits)),

@@ -84,11 +84,7 @@ COMPONENTS: dict[str, _Entry] = {
             "target": c.target,
         },
     ),
-    "pregenerate": _Entry(
-        module="sat_hdl.wuve.pregenerate",
-        cls="Pregenerate",
-        arguments=lambda c: {"config": c, "lanes": c.vector_lanes},
-    ),
+    "pregenerate": _Entry(module="sat_hdl.wuve.pregenerate", cls="Pregenerate", arguments=_whole),
     "mac": _Entry(module="sat_hdl.arith.mac", cls="Mac", arguments=_format_and_target),
     "multiply": _Entry(module="sat_hdl.arith.multiply", cls="Multiply", arguments=_format_and_target),
     "add": _Entry(module="sat_hdl.arith.add", cls="Add", arguments=lambda c: {"target": c.target}),

@@ -179,6 +179,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """G: 16-bit elements that a buffer takes in a cycle, at most."""
         return min(self.memory_bits // 16, self.panel, 8)
 
+    @property
+    def copy_lanes(self) -> int:
+        """K: lanes that make the pruned copies of new weights, as few as keep up. Both copies of a block of E × E
+        take 2 E²/K cycles; its update takes at least 4 E²/L for L vector lanes, or 96 E²/D for its 12 bytes read a
+        weight from a port of D bits."""
+        lanes = min(-(-self.vector_lanes // 2), -(-self.memory_bits // 48))
+        return min(1 << (lanes - 1).bit_length(), self.panel)
+
     # --- what it can run ------------------------------------------------------------------------
 
     def group_lengths(self) -> list[int]:

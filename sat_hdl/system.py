@@ -14,7 +14,7 @@ from sat_hdl.control.load_unit import LoadUnit
 from sat_hdl.control.semaphores import Semaphores
 from sat_hdl.control.store_unit import StoreUnit
 from sat_hdl.control.unit import UnitQueue
-from sat_hdl.control.vector_unit import READERS, WRITERS, VectorUnit
+from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS, VectorUnit
 from sat_hdl.datapath import Datapath
 from sat_hdl.memory.axi import Axi4Signature, AxiLiteSignature, connect_axi4
 from sat_hdl.memory.axi_lite import AxiLiteBridge
@@ -105,10 +105,14 @@ class SatTop(wiring.Component):
         units = {"load": load, "compute": compute, "store": store, "vector": vector}
         queues = {
             name: UnitQueue(
-                registers=len(UNITS[name].registers), streams=UNITS[name].streams, target=config.target
+                registers=len(UNITS[name].registers),
+                streams=UNITS[name].streams,
+                in_turn=len(COPIES) if name == "vector" else 0,
+                target=config.target,
             )
             for name in names
         }
+        m.d.comb += [queues["vector"].which.eq(vector.which), vector.word.eq(queues["vector"].word)]
         parts = {
             "fetch": fetch, "frontend": frontend, "semaphores": semaphores, "datapath": datapath,
             "read_port": read_port, "write_port": write_port, **units,

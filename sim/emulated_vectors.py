@@ -139,14 +139,19 @@ class EmulatedVectors:
             if not plan >> bit & 1:
                 continue
             if not plan >> (bit + 1) & 1:
-                self._write(self._descriptor("vector", registers, f"{name}_values_", writes=True), copies)
+                self._write_blocks(registers, f"{name}_values_", copies)
                 continue
             pruned = [prune(block, plan & 255, plan >> 8 & 255, 0) for block in copies]
-            nibbles = np.stack([p.indices for p in pruned]).reshape(-1)
-            for part, values in (
-                ("values", np.stack([p.values for p in pruned])), ("indices", nibbles[::2] | nibbles[1::2] << 4)
-            ):  # fmt: skip
-                self._write(self._descriptor("vector", registers, f"{name}_{part}_", writes=True), values)
+            nibbles = np.stack([p.indices for p in pruned]).reshape(len(blocks), -1)
+            self._write_blocks(registers, f"{name}_values_", np.stack([p.values for p in pruned]))
+            self._write_blocks(registers, f"{name}_indices_", nibbles[:, ::2] | nibbles[:, 1::2] << 4)
+
+    def _write_blocks(self, registers: Registers, prefix: str, copies: np.ndarray):
+        descriptor = self._descriptor("vector", registers, prefix, writes=True)
+        assert len(descriptor.runs()[0]) == len(copies), (
+            f"{descriptor} has another number of runs than blocks"
+        )
+        self._write(descriptor, copies)
 
 
 def _chain(x: np.ndarray) -> np.ndarray:

@@ -192,7 +192,8 @@ UNITS: dict[str, Unit] = {
             Register("want_step", "of SELECT_SUM: step of the inner (15:0) and the outer loop (31:16)"),
             Register(
                 "copies",
-                "of SGD: N (7:0), M (15:8); 16: W_FF is written, 17: and sparse; 18: W_BP is written, 19: and sparse",
+                "of SGD: N (7:0), M (15:8); 16: W_FF is written, 17: and sparse; 18: W_BP is written, 19: and "
+                "sparse; their streams have a run for each block of weights, of the bytes that it makes",
             ),
             *(
                 Register(f"scalar{i}", f"binary32; SGD: {what}")

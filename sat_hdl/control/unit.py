@@ -38,18 +38,19 @@ def stream_fault(error, bus: ErrorCode):
 class UnitQueue(wiring.Component):
     """Obeys SET and RUN, one a cycle, and ADD, one in ``adding`` = 3, in order, from a queue.
 
-    A unit copies the plain registers that it needs in the cycle in which it takes ``run``, and those of its
-    streams word by word right after it. So the next run's are written while it works. The next RUN waits until the
-    unit is done. What a register holds that no program has set yet is undefined.
+    A unit copies the plain registers that it needs in the cycle in which it takes ``run``, and those of its streams
+    word by word right after it, those ``in_turn`` last. So the next run's are written while it works. The next RUN
+    waits until the unit is done. What a register holds that no program has set yet is undefined.
 
     The words of a stream lie in a block RAM (LUT RAM of 16 words takes 48 LUTs a stream), which is asked for word 0
-    while a RUN waits and for a later one before its turn. Beside the first stream's lie copies of the plain
-    registers, for ADD.
+    while a RUN waits and for a later one before its turn. Those ``in_turn`` share one, and copies of the plain
+    registers, for ADD, lie beside the first stream's.
 
     Arguments
     ---------
     registers: how many the unit has, 1 to 256.
     streams: of these, those that are words of streams come first: so many, up to 16, for each.
+    in_turn: so many of them, the last, up to 4, are copied one after the other.
     depth: of the queue, a power of two of at least 4.
     target: "ecp5" or "portable".
 
@@ -57,9 +58,10 @@ class UnitQueue(wiring.Component):
     -------
     entries: In(stream of entry_layout).
     values: Out(32 × plain registers).
-    words: Out(32 × streams). Word ``number`` of each, while ``copying``.
-    number: In(4), copying: In(1). Must be set from the cycle after a run was taken until its words are copied; the
-        number is that of the cycle, from 0 on.
+    words: Out(32 × streams). Word ``number`` of each that is not ``in_turn``, while ``copying``.
+    number: In(4), copying: In(1). Must be set from the cycle after a run was taken until its words are copied; for
+        ``words`` the number is that of the cycle, from 0 on.
+    which: In, word: Out(32), if there are several ``in_turn``: word ``number`` of that one of them, two cycles later.
     run: Out(stream of run_layout). done: In(1), for a cycle when the unit has done what it took.
     wait: Out(SEMAPHORES). The semaphores that the next run needs; 0 if none is ready to start. taken: In(1).
         It has them.
@@ -73,7 +75,13 @@ class UnitQueue(wiring.Component):
     adding = 3
 
     def __init__(
-        self, *, registers: int, streams: Sequence[int] = (), depth: int = 32, target: str = "portable"
+        self,
+        *,
+        registers: int,
+        streams: Sequence[int] = (),
+        in_turn: int = 0,
+        depth: int = 32,
+        target: str = "portable",
     ):
         check_target(target)
         if not isinstance(registers, int) or not 1 <= registers <= 256:
@@ -82,6 +90,8 @@ class UnitQueue(wiring.Component):
             raise ValueError(
                 f"streams must be integers from 1 to 16, together at most registers = {registers}, not {streams!r}"
             )
+        if not isinstance(in_turn, int) or in_turn == 1 or not 0 <= in_turn <= min(4, len(streams)):
+            raise ValueError(f"in_turn must be 0 or from 2 to {min(4, len(streams))}, not {in_turn!r}")
         if not isinstance(depth, int) or depth < 4 or depth.bit_count() != 1:
             raise ValueError(f"depth must be a power of two of at least 4, not {depth!r}")
         self._streams, self._depth, self._target = tuple(streams), depth, target
@@ -90,7 +100,7 @@ class UnitQueue(wiring.Component):
             {
                 "entries": In(stream.Signature(entry_layout())),
                 "values": Out(data.ArrayLayout(32, self._plain)),
-                "words": Out(data.ArrayLayout(32, len(self._streams))),
+                "words": Out(data.ArrayLayout(32, len(self._streams) - in_turn)),
                 "number": In(4),
                 "copying": In(1),
                 "run": Out(stream.Signature(run_layout())),
@@ -104,6 +114,7 @@ class UnitQueue(wiring.Component):
                 "idle": Out(1),
                 "blocked": Out(1),
             }
+            | ({"which": In(range(in_turn)), "word": Out(32)} if in_turn else {})
         )
 
     def elaborate(self, platform):
@@ -182,26 +193,37 @@ class UnitQueue(wiring.Component):
         write, leading = Signal(), Signal(4)
         value = Signal(32)
         place, bank = head.register[:4], head.register[4:]
-        count = len(self._streams)
+        count, alike = len(self._streams), len(self.words)
         adds = head.op == Op.ADD
-        # Behind the words of the first stream, if there are any.
-        plain, above = (bank >= count, bank - (count - 1)) if count else (Const(1, 1), bank)
-        here = [bank == i for i in range(count)]
-        here = [here[0] | plain, *here[1:]] if count else [Const(1, 1)]
+        # Behind the words of the first stream, if it has a memory of its own.
+        first = min(1, alike)
+        plain, above = (bank >= count, bank - (count - first)) if count else (Const(1, 1), bank)
+        here = [(bank == 0) | plain] if alike else [plain]
+        here += [bank == i for i in range(1, alike)]
+        heights = [Mux(plain, above, 0), *[Const(0, 1)] * (alike - 1)]
+        rows = [-(-self._plain // 16) + first, *[1] * (alike - 1)]
+        asked = [Cat(leading, Const(0, 4))] * len(here)
+        if count > alike:
+            here.append((bank >= alike) & ~plain)
+            heights.append(bank - alike)
+            rows.append(count - alike)
+            asked.append(Mux(self.copying, Cat(self.number, self.which), 0))
         read = []
-        for i, mine in enumerate(here):
-            depth = 16 * (-(-self._plain // 16) + min(1, count)) if i == 0 else 16
-            words = RegisteredRam(width=32, depth=1 << max(1, (depth - 1).bit_length()), target=self._target)
+        for i, (mine, high, ahead) in enumerate(zip(here, heights, asked, strict=True)):
+            words = RegisteredRam(
+                width=32, depth=1 << (16 * max(1, rows[i]) - 1).bit_length(), target=self._target
+            )
             m.submodules[f"bank_{i}"] = words
-            high = Mux(plain, above, 0) if i == 0 else Const(0, 1)
             m.d.comb += [
-                words.read_address.eq(Mux(self.copying | ~adds, leading, Cat(place, high))),
+                words.read_address.eq(Mux(self.copying | ~adds, ahead, Cat(place, high))),
                 words.write_address.eq(Cat(place, high)),
                 words.write_data.eq(value),
                 words.write_enable.eq(write & mine),
             ]
-            if i < count:
+            if i < alike:
                 m.d.comb += self.words[i].eq(words.read_data)
+            elif count > alike and i == len(here) - 1:
+                m.d.comb += self.word.eq(words.read_data)
             read.append(words.read_data)
         chosen = Signal(len(here), reset_less=True)  # an ADD stays for some cycles
         m.d.sync += chosen.eq(Cat(here))

@@ -8,7 +8,7 @@ from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
 from sat_hdl.control.unit import run_layout, stream_fault
 from sat_hdl.layouts import ErrorCode
-from sat_hdl.memory.descriptor import StreamError
+from sat_hdl.memory.descriptor import WRITE_WORDS, StreamError
 from sat_hdl.memory.read_port import ReadClientSignature
 from sat_hdl.memory.reader import AffineReader
 from sat_hdl.memory.relay import Relay
@@ -18,10 +18,12 @@ from sat_hdl.wuve.layouts import Op
 from sat_hdl.wuve.pregenerate import Pregenerate
 from sat_hdl.wuve.wuve import Wuve
 
-__all__ = ["READERS", "WRITERS", "VectorUnit"]
+__all__ = ["COPIES", "READERS", "WRITERS", "VectorUnit"]
 
 READERS = ("x", "y", "z")
-WRITERS = ("out0", "out1", "ff_values", "ff_indices", "bp_values", "bp_indices")
+WRITERS = ("out0", "out1", "copies")
+#: The streams that the last writer writes in turns: a run each of every block of weights.
+COPIES = ("ff_values", "ff_indices", "bp_values", "bp_indices")
 #: Cycles without a beat and with nothing under way to or from memory after which a stream that still wants some is
 #: known to get none.
 PATIENCE = 4095
@@ -39,8 +41,9 @@ class VectorUnit(wiring.Component):
 
     Members
     -------
-    values: In(32 × plain registers), words: In(32 × streams), number: Out(4), copying: Out(1),
-        run: In(stream of run_layout), done: Out(1): see :class:`~sat_hdl.control.unit.UnitQueue`.
+    values: In(32 × plain registers), words: In(32 × streams), number: Out(4), copying: Out(1), which: Out,
+        word: In(32), run: In(stream of run_layout), done: Out(1): see :class:`~sat_hdl.control.unit.UnitQueue`. The
+        words of the copies follow those of the other streams, while the command works already.
     error: Out(4), an ErrorCode, from its finding until a reset; error_address: Out(32).
     halt: In(1). busy: Out(1). on_memory: Out(1): something may be on its way to or from memory.
     waiting: Out(1). Busy, and its lanes miss an operand, memory takes no result, or has not answered yet.
@@ -55,7 +58,9 @@ class VectorUnit(wiring.Component):
         super().__init__(
             {
                 "values": In(data.ArrayLayout(32, len(unit.plain))),
-                "words": In(data.ArrayLayout(32, len(unit.streams))),
+                "words": In(data.ArrayLayout(32, len(unit.streams) - len(COPIES))),
+                "which": Out(range(len(COPIES))),
+                "word": In(32),
                 "number": Out(4),
                 "copying": Out(1),
                 "run": In(stream.Signature(run_layout())),
@@ -81,7 +86,7 @@ class VectorUnit(wiring.Component):
             lanes=config.vector_lanes, data_bits=bits, format=config.format, target=config.target
         )
 
-        m.submodules.copier = copier = Pregenerate(config, lanes=config.vector_lanes)
+        m.submodules.copier = copier = Pregenerate(config)
         # Whether the copier has room is known late, and stops the lanes far away; an update takes 4 cycles a vector.
         m.submodules.relay = relay = Relay(shape=wuve.half.payload.shape())
         connect(m, wuve.half, relay.i)
@@ -94,16 +99,14 @@ class VectorUnit(wiring.Component):
         op = self.run.payload.action
         copies = register("copies")
         ff, bp = (op == Op.SGD.value) & copies[16], (op == Op.SGD.value) & copies[18]
+        parts = Cat(ff, ff & copies[17], bp, bp & copies[19])  # of COPIES
         uses = {
             "x": 1,
             "y": Cat(op == o.value for o in (Op.SGD, Op.ADD, Op.MASK, Op.SELECT_SUM)).any(),
             "z": op == Op.SGD.value,
             "out0": op != Op.CHECK.value,
             "out1": (op == Op.SGD.value) | (op == Op.MAXPOOL.value),
-            "ff_values": ff,
-            "ff_indices": ff & copies[17],
-            "bp_values": bp,
-            "bp_indices": bp & copies[19],
+            "copies": ff | bp,
         }
         streams: dict[str, AffineReader | AffineWriter] = {}
         for i, name in enumerate(READERS):
@@ -114,11 +117,14 @@ class VectorUnit(wiring.Component):
             connect(m, reader.out, getattr(wuve, name))
             connect(m, reader.port, flipped(self.reads[i]))
         for i, name in enumerate(WRITERS):
-            streams[name] = writer = AffineWriter(data_bits=bits, depth=self._depth, target=config.target)
+            descriptors = len(COPIES) if name == "copies" else 1
+            streams[name] = writer = AffineWriter(
+                data_bits=bits, depth=self._depth, descriptors=descriptors, target=config.target
+            )
             m.submodules[name] = writer
-            beats = getattr(wuve if name.startswith("out") else copier, name)
+            beats = copier.beats if name == "copies" else getattr(wuve, name)
             m.d.comb += [
-                writer.data.payload.eq(beats.payload.data if name.startswith("out") else beats.payload),
+                writer.data.payload.eq(beats.payload if name == "copies" else beats.payload.data),
                 writer.data.valid.eq(beats.valid),
                 beats.ready.eq(writer.data.ready),
             ]
@@ -158,13 +164,19 @@ class VectorUnit(wiring.Component):
         checks = Signal()
         started = Signal(len(streams))
         ready = Cat(s.words.ready for s in streams.values())
-        for i, (s, words) in enumerate(zip(streams.values(), unit.streams, strict=True)):
-            m.d.comb += [
-                s.words.payload.eq(self.words[i]),
-                s.words.valid.eq(self.copying & started[i] & (self.number < words)),
-                s.halt.eq(self.halt),
-            ]
+        copies_turn, wanted_copies = Signal(), Signal(len(COPIES))
+        m.d.comb += streams["copies"].uses.eq(wanted_copies)
+        for i, s in enumerate(streams.values()):
+            m.d.comb += s.halt.eq(self.halt)
+            if i < len(self.words):
+                m.d.comb += [
+                    s.words.payload.eq(self.words[i]),
+                    s.words.valid.eq(
+                        self.copying & ~copies_turn & started[i] & (self.number < unit.streams[i])
+                    ),
+                ]
         m.d.comb += start.eq(self.run.valid & self.run.ready)
+        self._copy_in_turn(m, streams["copies"], copies_turn)
 
         faults, finished = Signal(4), Signal(len(streams) + 2)
         answered = finished[len(streams)]  # the lanes have done all
@@ -196,6 +208,7 @@ class VectorUnit(wiring.Component):
                         checks.eq(flags[9]),
                         *(scalars[i].eq(register(f"scalar{i}")) for i in range(8)),
                         started.eq(Cat(*uses.values())),
+                        wanted_copies.eq(parts),
                         finished.eq(~Cat(*uses.values(), 1, ff | bp)),
                     ]
                     m.next = "COPY"
@@ -203,7 +216,7 @@ class VectorUnit(wiring.Component):
                 m.d.comb += self.copying.eq(1)
                 m.d.sync += [finished.eq(done_now), self.number.eq(self.number + 1)]
                 with m.If(self.number == max(unit.streams) - 1):
-                    m.d.sync += self.number.eq(0)
+                    m.d.sync += [self.number.eq(0), copies_turn.eq(started[-1])]
                     m.next = "COMMAND"
             with m.State("COMMAND"):
                 m.d.sync += finished.eq(done_now)
@@ -236,3 +249,18 @@ class VectorUnit(wiring.Component):
         with m.If(self.error == 0):
             m.d.sync += self.error.eq(faults)
         return m
+
+    def _copy_in_turn(self, m: Module, writer: AffineWriter, copying):
+        """Hands the words of the copies to their writer from ``copying``'s rising on; then it falls."""
+        # A word is there two cycles after its number.
+        under_way, here = Signal(), Signal()
+        m.d.sync += [under_way.eq(copying), here.eq(under_way)]
+        m.d.comb += [writer.words.payload.eq(self.word), writer.words.valid.eq(here)]
+        with m.If(copying | under_way):
+            m.d.comb += self.copying.eq(1)
+        with m.If(copying):
+            m.d.sync += self.number.eq(self.number + 1)
+            with m.If(self.number == WRITE_WORDS - 1):
+                m.d.sync += [self.number.eq(0), self.which.eq(self.which + 1)]
+                with m.If(self.which == len(COPIES) - 1):
+                    m.d.sync += [self.which.eq(0), copying.eq(0)]

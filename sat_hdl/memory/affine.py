@@ -1,6 +1,6 @@
 """Walks the five loops of an affine stream: an address a cycle, without a multiplier."""
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -29,7 +29,7 @@ class AffineWalk(wiring.Component):
 
     Each loop keeps where its present step began, in LUT RAM. A step of loop k adds its stride to that; then k and all
     loops inside it are there. Only k's place is written: a loop inside that has not stepped since has none of its own
-    and steps from that of the nearest loop around it that has.
+    and steps from that of the nearest loop around it that has. The strides are in block RAM, one of 36 bits.
 
     Arguments
     ---------
@@ -78,10 +78,10 @@ class AffineWalk(wiring.Component):
         with m.If(begin | self.clear):
             m.d.sync += number.eq(0)
 
-        first, last, step, ends = self._steps(m, takes, begin, number, flows)
-        any_step = first | ~last.all()
         restarted = Signal(LOOPS)  # since loop k stepped last, one around it has
-        entry, source = Signal(range(8)), Signal(range(8))
+        first, last, step, ends = self._steps(m, takes, begin, number, flows, restarted)
+        any_step = first | ~last.all()
+        entry, source, coming = Signal(range(8)), Signal(range(8)), Signal(range(8), init=_ORIGIN)
         opens, adds = Signal(), Signal()
         with m.If(flows & any_step):
             for k in range(LOOPS):
@@ -89,18 +89,30 @@ class AffineWalk(wiring.Component):
                     m.d.sync += restarted[k].eq(1)
                 with m.Elif(step[k]):
                     m.d.sync += restarted[k].eq(0)
+        for k in range(LOOPS):
+            with m.If(~last[k] & ~first):
+                m.d.comb += coming.eq(k)
         with m.If(flows):
-            m.d.sync += [adds.eq(any_step), opens.eq(first), entry.eq(_ORIGIN), source.eq(_ORIGIN)]
+            m.d.sync += [adds.eq(any_step), opens.eq(first), entry.eq(coming), source.eq(_ORIGIN)]
             for k in range(LOOPS):
-                with m.If(~last[k] & ~first):
-                    m.d.sync += entry.eq(k)
                 with m.If(~restarted[k] & ~last[k:].all()):
                     m.d.sync += source.eq(k)
             m.d.sync += [out_valid.eq(adds), self.runs.payload.last.eq(ends)]
 
         # --- addresses --------------------------------------------------------------------------------------
         word = self.words.payload
-        strides = self._table(m, "strides", 32, takes & (number <= LOOPS), number - 1, word, entry)
+        # In block RAM: slow, but nothing is between it and the adder.
+        attrs = {"ram_style": "block", "no_rw_check": 1}
+        m.submodules.strides = memory = Memory(shape=32, depth=8, init=[], attrs=attrs)
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            write.en.eq(takes & (number <= LOOPS)),
+            write.addr.eq(number - 1),
+            write.data.eq(word),
+            read.en.eq(flows),
+            read.addr.eq(coming),
+        ]
+        strides = read.data
         moved = flows & adds
         address = self._sum(m, "address", 32, moved, entry, source, opens, strides, 0)
         with m.If(moved):
@@ -118,33 +130,48 @@ class AffineWalk(wiring.Component):
             self._mark(m, takes, number, moved, entry, source, opens)
         return m
 
-    def _steps(self, m: Module, takes, begin, number, flows):
+    def _steps(self, m: Module, takes, begin, number, flows, restarted):
         """Counts. → the first run is still to be given; loop k is in its last step; a bit for the loop that steps
-        now: the innermost that is not in its last step; the run that is being added is the last."""
+        now: the innermost that is not in its last step; the run that is being added is the last.
+
+        So one loop steps at a time, and one adder counts for all, as for the addresses: only the counter of the loop
+        that steps is written, and one that has restarted since begins from its count."""
+        word = self.words.payload
         first = Signal()
         last = Signal(LOOPS, init=(1 << LOOPS) - 1)
         step = [~first & ~last[k] & last[k + 1 :].all() for k in range(LOOPS)]
+        once, twice = Signal(LOOPS, reset_less=True), Signal(LOOPS, reset_less=True)  # its count
+        stepping = Signal(range(LOOPS))
+        for k in range(1, LOOPS):
+            with m.If(~last[k]):
+                m.d.comb += stepping.eq(k)
+        is_count = (number >= _COUNTS) & (number < _COUNTS + LOOPS)
+        count = self._table(m, "counts", 16, takes & is_count, number - _COUNTS, word, stepping)
+        m.submodules.counters = memory = Memory(shape=16, depth=8, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        m.submodules.count_down = down = MuxAdder(width=16, target=self._target)
+        anew = (Cat(step) & restarted).any()
+        m.d.comb += [
+            read.addr.eq(stepping),
+            down.x.eq(-1),
+            down.y0.eq(read.data),
+            down.y1.eq(count),
+            down.s.eq(anew),
+            write.en.eq(flows),
+            write.addr.eq(stepping),
+            write.data.eq(down.o),
+        ]
         with m.If(flows):
             m.d.sync += first.eq(0)
         with m.If(begin):
             m.d.sync += first.eq(1)
         for k in range(LOOPS):
-            count = Signal(16, name=f"count_{k}", reset_less=True)
-            counter = Signal(16, name=f"counter_{k}", reset_less=True)
-            once = Signal(name=f"once_{k}", reset_less=True)
-            restarts = Signal(name=f"restarts_{k}")
-            m.submodules[f"count_{k}"] = down = MuxAdder(width=16, target=self._target)
-            m.d.comb += [
-                restarts.eq(begin | (~first & ~last[:k].all() & last[k:].all())),
-                down.x.eq((~restarts).replicate(16)),
-                down.y0.eq(counter),
-                down.y1.eq(count),
-                down.s.eq(restarts),
-            ]
             with m.If(takes & (number == _COUNTS + k)):
-                m.d.sync += [count.eq(self.words.payload), once.eq(self.words.payload[:16] == 1)]
-            with m.If(begin | (flows & (step[k] | restarts))):
-                m.d.sync += [counter.eq(down.o), last[k].eq((restarts & once) | (~restarts & (counter == 2)))]
+                m.d.sync += [once[k].eq(word[:16] == 1), twice[k].eq(word[:16] == 2)]
+            with m.If(begin | (flows & Cat(step[:k], 0).any())):
+                m.d.sync += last[k].eq(once[k])
+            with m.Elif(flows & step[k]):
+                m.d.sync += last[k].eq(Mux(restarted[k], twice[k], read.data == 2))
         with m.If(self.clear):
             m.d.sync += [first.eq(0), last.eq((1 << LOOPS) - 1)]
         return first, last, step, last.all()

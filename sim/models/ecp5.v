@@ -108,15 +108,10 @@ module DP16KD #(
     always @(posedge CLKA) begin
         if (!CEA || !WEA || WEB || RSTA || RSTB || OCEA != OCEB)
             $fatal(1, "DP16KD is modelled only with CEA and WEA high, WEB and resets low, OCEA and OCEB alike");
-        if (bytes != 4'd0 && bytes != 4'd15)
-            $fatal(1, "DP16KD is modelled only with whole words written");
-        if (bytes[0])
-            memory[write] <= {
-                DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9, DIB8, DIB7, DIB6, DIB5, DIB4, DIB3,
-                DIB2, DIB1, DIB0,
-                DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3,
-                DIA2, DIA1, DIA0
-            };
+        if (bytes[0]) memory[write][8:0] <= {DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0};
+        if (bytes[1]) memory[write][17:9] <= {DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9};
+        if (bytes[2]) memory[write][26:18] <= {DIB8, DIB7, DIB6, DIB5, DIB4, DIB3, DIB2, DIB1, DIB0};
+        if (bytes[3]) memory[write][35:27] <= {DIB17, DIB16, DIB15, DIB14, DIB13, DIB12, DIB11, DIB10, DIB9};
         if (CEB) word <= memory[read];
         if (OCEB) out <= word;
     end

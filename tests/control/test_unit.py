@@ -9,8 +9,16 @@ from sat_hdl.control.isa import Op
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.memory.fifo import BlockFifo
 
-#: Registers and streams of some units: none, one, many, plain ones in more than one row of 16.
-UNITS = {"plain": (10, ()), "one": (18, (14,)), "many": (83, (15, 14, 12, 12, 12)), "rows": (60, (5, 16))}
+#: Registers, streams, and how many of these in turn, of some units; "rows": plain ones in more than one row of 16.
+UNITS = {
+    "plain": (10, (), 0),
+    "one": (18, (14,), 0),
+    "many": (83, (15, 14, 12, 12, 12), 0),
+    "rows": (60, (5, 16), 0),
+    "in turn": (100, (15, 12, 12, 12, 12, 12), 4),
+    "two in turn": (40, (14, 12, 12), 2),
+    "all in turn": (31, (4, 9, 16), 3),
+}
 
 
 def program(registers: int, count: int, rng: np.random.Generator) -> list[tuple[Op, int, int]]:
@@ -23,7 +31,7 @@ def program(registers: int, count: int, rng: np.random.Generator) -> list[tuple[
     return [*found, (Op.RUN, 0, 0)]
 
 
-def run(queue: UnitQueue, words, streams, stall: float, seed: int):
+def run(queue: UnitQueue, words, streams, stall: float, seed: int, in_turn: int = 0):
     """→ of every run the plain registers and the words of the streams, as the unit saw them; cycles of the whole."""
     rng = np.random.default_rng(seed)
     runs = sum(op is Op.RUN for op, _, _ in words)
@@ -55,12 +63,22 @@ def run(queue: UnitQueue, words, streams, stall: float, seed: int):
             ctx.set(queue.run.ready, 0)
             copied = [[] for _ in streams]
             ctx.set(queue.copying, 1)
-            for number in range(max(streams, default=0)):
+            alike = streams[: len(streams) - in_turn]
+            for number in range(max(alike, default=0)):
                 ctx.set(queue.number, number)
-                for i, length in enumerate(streams):
+                for i, length in enumerate(alike):
                     if number < length:
                         copied[i].append(ctx.get(queue.words[i]))
                 await ctx.tick()
+            turns = [(i, number) for i in range(len(alike), len(streams)) for number in range(streams[i])]
+            for asked, answered in zip([*turns, None, None], [None, None, *turns]):
+                if asked and turns:
+                    ctx.set(queue.which, asked[0] - len(alike))
+                    ctx.set(queue.number, asked[1])
+                if answered:
+                    copied[answered[0]].append(ctx.get(queue.word))
+                if turns:
+                    await ctx.tick()
             ctx.set(queue.copying, 0)
             ctx.set(queue.number, 0)
             seen.append((copied, plain))
@@ -81,10 +99,10 @@ def run(queue: UnitQueue, words, streams, stall: float, seed: int):
 @pytest.mark.parametrize("name", UNITS)
 @pytest.mark.parametrize("stall", [0, 0.7])
 def test_a_run_sees_what_was_set_and_added_before_it(name, stall):
-    registers, streams = UNITS[name]
+    registers, streams, in_turn = UNITS[name]
     words = program(registers, 400, np.random.default_rng(3))
-    queue = UnitQueue(registers=registers, streams=streams, depth=16)
-    seen, _ = run(queue, words, streams, stall, seed=4)
+    queue = UnitQueue(registers=registers, streams=streams, in_turn=in_turn, depth=16)
+    seen, _ = run(queue, words, streams, stall, 4, in_turn)
     held, want = [0] * registers, []
     for op, number, value in words:
         if op is Op.RUN:
@@ -107,3 +125,10 @@ def test_the_pace_of_instructions(op, each):
         found.append(run(queue, words, (14,), 0, seed=0)[1])
     assert found[1] - found[0] == 20 * each
     assert found[0] >= 10 * each + BlockFifo.latency
+
+
+@pytest.mark.parametrize("in_turn", [-1, 1, 3, 5])
+def test_illegal_turns_are_refused(in_turn):
+    with pytest.raises(ValueError) as raised:
+        UnitQueue(registers=40, streams=(14, 12), in_turn=in_turn)
+    assert str(raised.value) == f"in_turn must be 0 or from 2 to 2, not {in_turn!r}"

@@ -19,12 +19,21 @@ from .axi_memory import AxiMemory, Pins
 
 
 class Rig(wiring.Component):
-    """Readers r0 … and writers w0 … on m_axi."""
+    """Readers r0 … and writers w0 … on m_axi, the latter of ``descriptors`` each."""
 
-    def __init__(self, *, readers: int, writers: int, data_bits: int, depth: int, burst_beats: int):
+    def __init__(
+        self,
+        *,
+        readers: int,
+        writers: int,
+        data_bits: int,
+        depth: int,
+        burst_beats: int,
+        descriptors: int = 1,
+    ):
         arguments = {"data_bits": data_bits, "depth": depth, "burst_beats": burst_beats}
         self.readers = [AffineReader(**arguments, fill=True) for _ in range(readers)]
-        self.writers = [AffineWriter(**arguments) for _ in range(writers)]
+        self.writers = [AffineWriter(**arguments, descriptors=descriptors) for _ in range(writers)]
         self.read_port = ReadPort(clients=readers, data_bits=data_bits)
         self.write_port = WritePort(clients=writers, data_bits=data_bits)
         parts = {f"r{i}": part for i, part in enumerate(self.readers)}
@@ -64,13 +73,15 @@ class Rig(wiring.Component):
 class Job:
     """A stream to read or to write: what went in and what came out.
 
+    ``descriptor``: of a writer of several descriptors all of them; ``uses``: which of them take part, a mask.
     ``beats``: of a writer those to write (integers), of a reader those that came (data, last). ``stall``: probability
     of not taking or giving a beat. ``halt_at``: cycle after the first word in which halt rises. ``cycles``: from it
     to done; ``first``, ``last``: of the first and the last beat. ``taken``: beats.
     """
 
-    descriptor: Descriptor
+    descriptor: Descriptor | list[Descriptor]
     fill: int = 0
+    uses: int | None = None
     beats: list = field(default_factory=list)
     stall: float = 0.0
     halt_at: int | None = None
@@ -127,8 +138,14 @@ class _Client:
 
     def drive(self):
         if self.job is None and self.jobs and not self.words:
-            words = self.jobs[0].descriptor.words()
-            self.words = [*words, self.jobs[0].fill] if self.reads else words[:12]
+            job = self.jobs[0]
+            if self.reads:
+                self.words = [*job.descriptor.words(), job.fill]
+            elif isinstance(job.descriptor, list):
+                self.words = [word for descriptor in job.descriptor for word in descriptor.words()[:12]]
+                self._put("uses", job.uses)
+            else:
+                self.words = job.descriptor.words()[:12]
         if self.words:
             self._put("words__payload", self.words[0])
         self._put(

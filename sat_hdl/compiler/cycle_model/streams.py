@@ -12,7 +12,7 @@ from sat_hdl.memory.descriptor import Descriptor
 from sat_hdl.memory.fifo import BlockFifo
 from sat_hdl.memory.register_slice import RegisterSlice
 
-__all__ = ["BURST", "DEPTH", "FIRST_BURST", "Reader", "Writer", "bursts"]
+__all__ = ["BURST", "DEPTH", "FIRST_BURST", "Reader", "Writer", "bursts", "in_turns"]
 
 #: Beats of the longest burst, and of room in a stream: what the units build their streams with.
 BURST, DEPTH = 16, 256
@@ -37,6 +37,22 @@ def bursts(descriptor: Descriptor, beat_bytes: int) -> tuple[list[int], list[boo
     low = np.maximum(place * BURST, offset[run])
     high = np.minimum((place + 1) * BURST, offset[run] + beats)
     return (high - low).tolist(), padding[run].tolist() if padding.any() else None, beats
+
+
+def in_turns(descriptors: list[Descriptor], beat_bytes: int) -> list[int]:
+    """Beats of the bursts of writers' streams that take turns, run by run."""
+    if len(descriptors) == 1:
+        return bursts(descriptors[0], beat_bytes)[0]
+    turns: list[list[list[int]]] = []
+    for descriptor in descriptors:
+        lengths, _, beats = bursts(descriptor, beat_bytes)
+        runs: list[list[int]] = [[]]
+        for length in lengths:
+            if sum(runs[-1]) == beats:
+                runs.append([])
+            runs[-1].append(length)
+        turns.append(runs)
+    return [length for turn in zip(*turns, strict=True) for run in turn for length in run]
 
 
 class Reader:

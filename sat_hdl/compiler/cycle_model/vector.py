@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sat_hdl.compiler.array_cycles import conversions
 from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
-from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts
+from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts, in_turns
 from sat_hdl.compiler.cycle_model.units import Done, Registers, descriptor
 from sat_hdl.compiler.cycle_model.vector_steps import READERS, Command, Step, outputs_of
 from sat_hdl.config import Config
@@ -14,7 +14,7 @@ from sat_hdl.memory.descriptor import READ_WORDS
 
 __all__ = ["VectorModel"]
 
-WRITERS = ("out0", "out1", "ff_values", "ff_indices", "bp_values", "bp_indices")
+WRITERS = ("out0", "out1", "copies")
 #: From a command's being handed over to its first vector: decoded, and the sequencer set up.
 _DECODED = 6
 #: From the last vector's being taken to the unit's being done, besides the ranks of the conversion, if nothing is
@@ -73,8 +73,8 @@ class VectorModel:
     def start(self, at: int, action: str, registers: Registers, done: Done):
         beat = self._config.memory_bits // 8
         written = {
-            name: bursts(descriptor("vector", registers, f"{name}_", writes=True), beat)[0]
-            for name in outputs_of(action, registers)
+            name: in_turns([descriptor("vector", registers, f"{part}_", writes=True) for part in parts], beat)
+            for name, parts in outputs_of(action, registers).items()
         }
         command = Command(
             self._config, action, registers, {name: sum(beats) for name, beats in written.items()}

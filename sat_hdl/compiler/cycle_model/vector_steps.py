@@ -9,10 +9,13 @@ from sat_hdl.compiler.cycle_model.streams import BURST
 from sat_hdl.compiler.cycle_model.units import Registers
 from sat_hdl.config import Config
 from sat_hdl.wuve.lane import Lane
+from sat_hdl.wuve.pregenerate import copies_latency
+from sat_hdl.wuve.transpose import Transpose
 
 __all__ = ["Command", "Step", "outputs_of"]
 
 READERS = ("x", "y", "z")
+COPIES = ("ff_values", "ff_indices", "bp_values", "bp_indices")
 #: Inputs of the commands that have several.
 _INPUTS = {"sgd": 3, "add": 2, "mask": 2, "select_sum": 2}
 _WINDOWED = ("maxpool", "sum", "select_sum")
@@ -22,8 +25,8 @@ _CHAIN, _CONTEST = Lane.latency + 4, 4
 #: Cycles of a vector from its last pass to an output's beat, and before the first pass, besides the ranks of the
 #: conversions.
 _AROUND = 7
-#: Those of a block of weights through the pruner or past it, from its last vector to the first beat of a copy.
-_COPIES = 25
+#: More of those for the copies, measured: with 64 bits of memory port 14 to 32, with 32 up to 17.
+_COPIES = 14
 
 
 @dataclass(frozen=True)
@@ -42,19 +45,15 @@ class Step:
     late: dict[str, int]
 
 
-def outputs_of(action: str, registers: Registers) -> list[str]:
-    """The streams that a command writes."""
+def outputs_of(action: str, registers: Registers) -> dict[str, list[str]]:
+    """The outputs that a command has: of each the streams that are written in turns."""
     names = [] if action == "check" else ["out0"]
     if action in ("sgd", "maxpool"):
         names.append("out1")
-    if action == "sgd":
-        copies = registers["copies"]
-        for i, name in enumerate(("ff", "bp")):
-            if copies >> (16 + 2 * i) & 1:
-                names.append(f"{name}_values")
-                if copies >> (17 + 2 * i) & 1:
-                    names.append(f"{name}_indices")
-    return names
+    outputs = {name: [name] for name in names}
+    copies = registers["copies"] if action == "sgd" else 0
+    parts = [part for i, part in enumerate(COPIES) if copies >> (16 + i - i % 2) & copies >> (16 + i) & 1]
+    return outputs | ({"copies": parts} if parts else {})
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,19 @@ class Command:
             if self._widths.get(name) != 32:
                 late[name] += narrow
             if name not in self._widths:
-                late[name] += _COPIES
+                late[name] += _COPIES + self._copied
         return late
+
+    @property
+    def _copied(self) -> int:
+        """From a block's last vector's being offered for its copies to the last beat of these."""
+        copies = self.registers["copies"]
+        keep, group = copies & 0xFF, (copies >> 8 & 0xFF) or 1  # 0 ends in an error
+        has = [copies >> bit & 1 for bit in range(16, 20)]
+        ff, bp = (keep * sparse if wanted else None for wanted, sparse in (has[:2], has[2:]))
+        taking = Transpose.vector_cycles(self.config.vector_lanes, self.config.copy_lanes)
+        group = group if ff or bp else 2
+        return taking - 1 + copies_latency(self.config, ff=ff, bp=bp, group=group)
 
     def steps(self) -> Iterator[Step]:
         """Its steps: chunks; or a burst's beats or so, where there are none."""
