@@ -16,6 +16,7 @@ from sat_hdl.sim.fast import Simulation
 from sat_hdl.sim.golden.convert import narrow
 from sat_hdl.sim.golden.product import matmul, sparse_matmul
 from sat_hdl.sim.golden.prune import prune
+from sat_hdl.sim.models import ECP5
 from sat_hdl.sim.packing import words_of
 from sat_hdl.sim.run import HEAVY, NONE, Stall
 
@@ -29,6 +30,7 @@ CONFIGS = {
     "r4c2_m4_j16_fold2_os": Config(
         rows=4, cols=2, max_m=4, interleave=16, fold=2, west_lanes=2, west_depth=512, weight_stationary=False
     ),
+    "r4c2_ecp5": Config(rows=4, cols=2, target="ecp5", west_depth=512, north_depth=1024),
 }
 FOLDING = [name for name in CONFIGS if CONFIGS[name].fold > 1]
 
@@ -49,7 +51,7 @@ class Rig:
 
     def __init__(self, config: Config):
         self.config = config
-        self.sim = Simulation(Datapath(config))
+        self.sim = Simulation(Datapath(config), extra_sources=[ECP5.read_text()])
         self.per_beat = config.memory_bits // 16
 
     def _start(self, name: str, value: int):
