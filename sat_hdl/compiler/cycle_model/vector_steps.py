@@ -25,7 +25,7 @@ _CHAIN, _CONTEST = Lane.latency + 4, 4
 #: conversions.
 _AROUND = 6
 #: More or less of those, to a block's last vector's being taken for the copies.
-_COPIES = 0
+_COPIES = 4
 
 
 @dataclass(frozen=True)
