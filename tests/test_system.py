@@ -350,6 +350,58 @@ def test_an_update_of_more_than_its_blocks(system, vectors):
         assert run(system, code.words) & 0b1111 == GOOD
 
 
+COPIES = ("ff_values_", "ff_indices_", "bp_values_", "bp_indices_")
+
+
+def update(copies: int, blocks: int = 3, **spoilt: Descriptor) -> tuple[Code, int]:
+    """SGD of some blocks, with copies of 2:4 or dense ones. Everything is written from Y on; and its RUN's number."""
+    code, edge = Code(), 8
+    size = 4 * edge * edge * blocks
+    streams = {f"{name}_": Descriptor(base=0x5000, run=size) for name in "xyz"}
+    streams |= {f"out{i}_": Descriptor(base=Y + 0x400 * i, run=size) for i in (0, 1)}
+    for i, name in enumerate(COPIES):
+        run = edge * edge * 2 // (2 if copies >> (i | 1) & 1 else 1) // (4 if i % 2 else 1)
+        loops = [Loop(count=blocks, stride=run)]
+        streams[name] = Descriptor(base=Y + 0x800 + 0x200 * i, run=run, loops=loops)
+    for name, descriptor in (streams | spoilt).items():
+        code.descriptor("vector", descriptor, name)
+    scalars = {f"scalar{i}": 0 for i in range(8)}
+    code.set(
+        "vector",
+        flags=0,
+        count=edge * edge * blocks,
+        run=0,
+        x_fill=0,
+        copies=2 | 4 << 8 | copies << 16,
+        **scalars,
+    )
+    number = code.add(Op.RUN, "vector", action="sgd")
+    code.add(Op.HALT)
+    return code, number
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_copy_that_is_not_written_may_be_anything(system, name):
+    used = 15 & ~(3 << (COPIES.index(name) & 2))
+    code, _ = update(used, **{name: Descriptor(base=3, run=0)})
+    assert run(system, code.words) & 0b1111 == GOOD
+
+
+@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("wrong", ["base", "empty", "more", "fewer"])
+def test_a_copy_that_cannot_be(system, name, wrong):
+    """A run for each block, no more and no fewer."""
+    spoilt = {
+        "base": Descriptor(base=Y + 0x802, run=16, loops=[Loop(count=3)]),
+        "empty": Descriptor(base=Y + 0x800, run=16, loops=[Loop(count=0)]),
+        "more": Descriptor(base=Y + 0x800, run=64 if "values" in name else 16, loops=[Loop(count=4)]),
+        "fewer": Descriptor(base=Y + 0x800, run=64 if "values" in name else 16, loops=[Loop(count=2)]),
+    }[wrong]
+    code, number = update(15, **{name: spoilt})
+    told = ErrorCode.MISALIGNED if wrong in ("base", "empty") else ErrorCode.BAD_SHAPE
+    expect(system, code.words, told, "vector", number)
+
+
 @pytest.mark.parametrize("by", range(1, 8))
 def test_a_misaligned_program(system, by):
     words = product(M, K, N).words
