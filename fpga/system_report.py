@@ -1,7 +1,8 @@
 """Area by block, place and route of the whole device: the report that is kept in ``fpga/reports``."""
 
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS
 from sat_hdl.fpga.ecp5 import Area, parse_target
-from sat_hdl.fpga.flow import ROUTERS, Placed, area_of, place_and_route, synthesise
+from sat_hdl.fpga.flow import PLACERS, ROUTERS, Placed, area_of, place_and_route, synthesise
 from sat_hdl.fpga.harness import Harness
-from sat_hdl.fpga.toolchain import tool_version
+from sat_hdl.fpga.toolchain import SeedError, tool_version
 from sat_hdl.memory.north_buffer import NorthBuffer
 from sat_hdl.memory.read_port import ReadPort
 from sat_hdl.memory.result_buffer import ResultBuffer
@@ -32,9 +33,27 @@ from sat_hdl.memory.writer import AffineWriter
 from sat_hdl.sim.build import cached
 from sat_hdl.sim.verilog import emit
 
-__all__ = ["block_areas", "place_system", "system_report"]
+__all__ = ["block_areas", "netlist_of", "place_system", "system_report"]
 
+#: What place and route is asked for: more than there is, so that it does what it can.
+_FREQ_MHZ = 100
 _FIELDS = (*Area.__struct_fields__, "lut4_equivalents")
+
+
+def netlist_of(config: Config, *, target: str, progress: Callable[[str], None] = lambda text: None) -> Path:
+    """Folder with ``netlist.json`` of the whole device, its pins behind a :class:`~sat_hdl.fpga.harness.Harness`, and
+    ``area.json``, its cells, the wrapper's included. Cached by content."""
+    text = emit(Harness(make("system", config)), "top")
+    device = parse_target(target)
+
+    def run(folder: Path) -> None:
+        progress("system: synthesis")
+        area = device.area(synthesise(text, target=device, top="top", cwd=folder, whole=True))
+        device.check_fits(area)
+        (folder / "area.json").write_bytes(msgspec.json.encode(area))
+
+    parts = [text, device.script("", text, top="top", whole=True), tool_version("yosys")]
+    return cached("netlist", parts, run)
 
 
 def place_system(
@@ -42,34 +61,31 @@ def place_system(
     *,
     target: str = "ecp5-85f-6",
     seed: int = 1,
-    placer: str = "static",
+    placer: str = PLACERS[0],
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[Area, Placed]:
-    """The whole device, its pins behind a :class:`~sat_hdl.fpga.harness.Harness`: cells after synthesis, the
-    wrapper's included, and what place and route made of them. Cached by content."""
-    text = emit(Harness(make("system", config)), "top")
+    """The whole device: cells after synthesis, and what place and route made of them. Cached by content.
+
+    Raises :class:`~sat_hdl.fpga.toolchain.SeedError` if this seed found no places or no ways.
+    """
+    netlist = netlist_of(config, target=target, progress=progress)
     device = parse_target(target)
-    script = device.script("", text, top="top", whole=True)
-    parts = [text, script, *device.options, placer, ROUTERS[1], str(seed)]
-    parts += [tool_version(tool) for tool in ("yosys", "nextpnr-ecp5")]
 
     def run(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             cwd = Path(scratch)
-            progress("system: synthesis")
-            area = device.area(synthesise(text, target=device, top="top", cwd=cwd, whole=True))
-            device.check_fits(area)
-            progress("system: place and route")
+            shutil.copy(netlist / "netlist.json", cwd)
+            progress(f"system: place and route, seed {seed}")
             placed = place_and_route(
-                cwd, target=device, seed=seed, freq_mhz=100, placer=placer, router=ROUTERS[1]
+                cwd, target=device, seed=seed, freq_mhz=_FREQ_MHZ, placer=placer, router=ROUTERS[1]
             )
-        (folder / "area.json").write_bytes(msgspec.json.encode(area))
         (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
 
-    folder = cached("system", parts, run)
-    return tuple(  # type: ignore[return-value]
-        msgspec.json.decode((folder / name).read_bytes(), type=kind)
-        for name, kind in (("area.json", Area), ("placed.json", Placed))
+    parts = [netlist.name, *device.options, str(_FREQ_MHZ), placer, ROUTERS[1], str(seed)]
+    folder = cached("system", [*parts, tool_version("nextpnr-ecp5")], run)
+    return (
+        msgspec.json.decode((netlist / "area.json").read_bytes(), type=Area),
+        msgspec.json.decode((folder / "placed.json").read_bytes(), type=Placed),
     )
 
 
@@ -138,17 +154,32 @@ def system_report(
     config: Config,
     *,
     target: str = "ecp5-85f-6",
-    seed: int = 1,
-    placer: str = "static",
+    seeds: Sequence[int] = (1, 2, 3),
+    placer: str = PLACERS[0],
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Everything worth keeping of a build of the device, for JSON.
+    """Everything worth keeping of builds of the device, for JSON.
 
-    ``area``: cells of the wrapped device after synthesis. ``used``: what nextpnr used; ``fmax_mhz`` and the
-    ``critical_path``. ``blocks``: area of each block synthesised by itself; "rest" is what the whole has beside
-    them: wiring between them, the wrapper, less what vanishes where they meet.
+    ``area``: cells of the wrapped device after synthesis. ``fmax_mhz``: by seed; None where nextpnr found no places
+    or no ways. ``used``: what nextpnr used; ``critical_path``: the best seed's. ``blocks``: area of each block
+    synthesised by itself; "rest" is what the whole has beside them: wiring between them, the wrapper, less what
+    vanishes where they meet.
+
+    Raises :class:`~sat_hdl.fpga.toolchain.SeedError` if no seed got through.
     """
-    area, placed = place_system(config, target=target, seed=seed, placer=placer, progress=progress)
+    found: dict[int, Placed] = {}
+    area, error = None, None
+    for seed in seeds:
+        try:
+            area, found[seed] = place_system(
+                config, target=target, seed=seed, placer=placer, progress=progress
+            )
+        except SeedError as reason:
+            progress(f"system, seed {seed}: {reason}")
+            error = reason
+    if area is None:
+        raise error or ValueError("seeds must be at least one")
+    best = max(found, key=lambda seed: found[seed].slowest_mhz)
     blocks = block_areas(config, target=target, progress=progress)
     whole = {field: getattr(area, field) for field in _FIELDS}
     blocks["rest"] = {
@@ -158,12 +189,14 @@ def system_report(
         "component": "system",
         "config": msgspec.to_builtins(config),
         "target": target,
-        "seed": seed,
         "placer": placer,
         "tools": [tool_version(tool) for tool in ("yosys", "nextpnr-ecp5")],
         "area": whole,
-        "used": placed.used,
-        "fmax_mhz": round(placed.slowest_mhz, 2),
-        "critical_path": msgspec.to_builtins(placed.critical_path),
+        "fmax_mhz": {
+            str(seed): round(found[seed].slowest_mhz, 2) if seed in found else None for seed in seeds
+        },
+        "best_seed": best,
+        "used": found[best].used,
+        "critical_path": msgspec.to_builtins(found[best].critical_path),
         "blocks": blocks,
     }

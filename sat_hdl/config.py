@@ -229,6 +229,14 @@ PRESETS: dict[str, Config] = {
         north_depth=16384,
         result_depth=4096,
     ),
+    # As large as that device takes it: its block RAM bounds the buffers.
+    "8x8-ecp5-85f": Config(
+        target="ecp5",
+        weight_stationary=False,
+        west_depth=512,
+        north_depth=2048,
+        result_depth=512,
+    ),
     "ulx3s-85f": Config(
         rows=8, cols=4, sore_lanes=4, target="ecp5", weight_stationary=False, memory_bits=32, vector_lanes=2
     ),
