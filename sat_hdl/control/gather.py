@@ -149,24 +149,31 @@ class Gather(wiring.Component):
         latency = converters[0].latency
 
         # --- a word, a part of it at a time -----------------------------------------------------------------
-        # It stays where it is till its last part has been taken: to choose a part of it costs less than to shift it.
+        # It stays in a register till its last part has been taken, for to choose a part costs less than to shift; and
+        # the pipe behind the buffer, whose other reader may keep the port for long, can fetch the next one.
         wide_parts, narrow_parts = config.cols // wide_step, config.cols // narrow_step
         part = Signal(range(max(2, wide_parts)))
         offset = Signal(range(max(2, config.cols)))  # the part's first element
-        go, finishes = Signal(), Signal()
+        go, finishes, take = Signal(), Signal(), Signal()
+        word, held = Signal(config.cols * 32, reset_less=True), Signal()
+        here = Signal(note.shape(), reset_less=True)
         step = Mux(narrow, narrow_step, wide_step)
         m.d.comb += [
             offset.eq(Mux(narrow, part * narrow_step, part * wide_step)),
             # Elements past n are +0 by columns, and come.
-            finishes.eq(offset + step >= Mux(by_columns, config.cols, note.count)),
-            self.words.ready.eq(go & finishes),
-            fifo.r_en.eq(go & finishes),
+            finishes.eq(offset + step >= Mux(by_columns, config.cols, here.count)),
+            take.eq(self.words.valid & fifo.r_rdy & (~held | (go & finishes))),
+            self.words.ready.eq(take),
+            fifo.r_en.eq(take),
         ]
+        with m.If(take):
+            m.d.sync += [word.eq(self.words.payload), here.eq(note), held.eq(1)]
+        with m.Elif(go & finishes):
+            m.d.sync += held.eq(0)
         with m.If(go):
             m.d.sync += part.eq(Mux(finishes, 0, part + 1))
         with m.If(self.start):
-            m.d.sync += part.eq(0)
-        word = self.words.payload.as_value()
+            m.d.sync += [part.eq(0), held.eq(0)]
         elements = [word[32 * i : 32 * (i + 1)] for i in range(config.cols)]
         chosen = Signal.like(part)
         m.d.comb += chosen.eq(Mux(narrow, part * (narrow_step // wide_step), part))
@@ -176,14 +183,14 @@ class Gather(wiring.Component):
             else Array(elements[p * narrow_step + i] for p in range(narrow_parts))[part]
             for i in range(narrow_step)
         ]
-        exists = [note.count > offset + i for i in range(wide_step)]
+        exists = [here.count > offset + i for i in range(wide_step)]
 
         # --- converters, without a way to stop them ------------------------------------------------------
         chunk = data.StructLayout({"ends_run": 1, "bits": config.memory_bits})
         m.submodules.chunks = chunks = SyncFIFO(width=chunk.size, depth=8)
         room = Signal(range(9), init=8)
         m.d.sync += room.eq(room - go + (chunks.r_en & chunks.r_rdy))
-        m.d.comb += go.eq(self.words.valid & fifo.r_rdy & (room != 0))
+        m.d.comb += go.eq(held & (room != 0))
         narrowed = []
         for i, converter in enumerate(converters):
             m.submodules[f"narrow_{i}"] = converter
@@ -195,7 +202,7 @@ class Gather(wiring.Component):
         wide = delay(m, plain, latency, "wide")
         infinite = Cat(exists[i] & lanes[i][23:31].all() for i in range(wide_step)).any()
         m.d.comb += self.overflow.eq(go & infinite & (what.form == Form.WIDE_COLUMNS_CHECKED))
-        ends = delay(m, note.ends_run & finishes, latency, "ends")
+        ends = delay(m, here.ends_run & finishes, latency, "ends")
         done = Signal(chunk)
         m.d.comb += [
             done.ends_run.eq(ends),
@@ -205,11 +212,11 @@ class Gather(wiring.Component):
         ]
 
         # --- beats ----------------------------------------------------------------------------------------
-        here = data.View(chunk, chunks.r_data)
-        waits = fifo.r_rdy | (room != 8)
+        piece = data.View(chunk, chunks.r_data)
+        waits = fifo.r_rdy | held | (room != 8)
         if config.cols >= per_beat:  # a chunk is a beat
             m.d.comb += [
-                self.beats.payload.eq(here.bits),
+                self.beats.payload.eq(piece.bits),
                 self.beats.valid.eq(chunks.r_rdy),
                 chunks.r_en.eq(self.beats.ready),
             ]
@@ -222,12 +229,12 @@ class Gather(wiring.Component):
         joined = Signal(config.memory_bits)
         m.d.comb += [
             joined.eq(Array(
-                (beat & ((1 << 16 * at) - 1)) | (here.bits << 16 * at) if at else here.bits
+                (beat & ((1 << 16 * at) - 1)) | (piece.bits << 16 * at) if at else piece.bits
                 for at in range(per_beat)
             )[filled]),
             accept.eq(chunks.r_rdy & ~full),
         ]  # fmt: skip
-        completes = (filled + steps16 >= per_beat) | here.ends_run
+        completes = (filled + steps16 >= per_beat) | piece.ends_run
         m.d.comb += [
             self.beats.payload.eq(Mux(full, beat, joined)),
             self.beats.valid.eq(full | (chunks.r_rdy & completes)),

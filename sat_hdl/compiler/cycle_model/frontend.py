@@ -148,9 +148,11 @@ class Semaphores:
 
 
 class Model(Protocol):
-    """What a unit does. ``copies``: cycles in which a run's registers are copied, right after its start."""
+    """What a unit does."""
 
-    copies: int
+    def copies(self, action: str, registers: Mapping[str, int]) -> int:
+        """Cycles in which a run's registers are copied, right after its start."""
+        ...
 
     def start(self, at: int, action: str, registers: Mapping[str, int], done: Callable[[int], None]):
         """Begins a run in cycle ``at``; ``done`` is told when it is over."""
@@ -254,10 +256,11 @@ class Queue:
         start = granted + 1
         self._begun = start
         self._leave(start)
-        self._copied = start + 1 + self._model.copies
+        action = str(instruction.action)
+        self._copied = start + 1 + self._model.copies(action, self.registers)
         self._running = True
         self.runs += 1
-        self._model.start(start, str(instruction.action), dict(self.registers), self._done)
+        self._model.start(start, action, dict(self.registers), self._done)
         self._room()
         self.go()
 

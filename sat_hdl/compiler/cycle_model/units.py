@@ -39,15 +39,15 @@ def descriptor(unit: str, registers: Registers, prefix: str = "", *, writes: boo
 class LoadModel:
     """An affine reader, and the scatter that takes its beats."""
 
-    #: Cycles in which registers are copied.
-    copies = READ_WORDS
-
     def __init__(self, config: Config, clock: Clock, ports: Ports):
         self._config = config
         self._reader = Reader(clock, ports, 1, self._arrived)
         self._costs: list[int] = []  # of a row's beats, summed from the first
         self._place = self._left = self._free = 0
         self._done: Done | None = None
+
+    def copies(self, action: str, registers: Registers) -> int:
+        return READ_WORDS
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
         config = self._config
@@ -120,13 +120,14 @@ class ComputeModel:
     array_busy: cycles in which the array has taken a weight.
     """
 
-    copies = 0
-
     def __init__(self, config: Config):
         self._config = config
         self.array_busy = 0
         #: From when to when initial accumulators are read.
         self._reads: deque[tuple[int, int]] = deque()
+
+    def copies(self, action: str, registers: Registers) -> int:
+        return 0
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
         run = compute_run(
@@ -195,7 +196,6 @@ class StoreModel:
     compute: whose initial accumulators are read first.
     """
 
-    copies = WRITE_WORDS
     #: From the start, once the slots are counted, to the first address: a cycle to open the walk.
     _first = 2
     #: Words that the pipe behind the buffer holds.
@@ -205,7 +205,10 @@ class StoreModel:
         self._config, self._clock, self._compute = config, clock, compute
         self._writer = Writer(clock, ports, 0, self._written)
         self._done: Done | None = None
-        self._through = ReadPipe.latency + conversions(config)[1] + 1
+        self._through = ReadPipe.latency + conversions(config)[1] + 2
+
+    def copies(self, action: str, registers: Registers) -> int:
+        return WRITE_WORDS
 
     def start(self, at: int, action: str, registers: Registers, done: Done):
         config = self._config

@@ -8,13 +8,16 @@ from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts, in_turns
 from sat_hdl.compiler.cycle_model.units import Done, Registers, descriptor
-from sat_hdl.compiler.cycle_model.vector_steps import READERS, Command, Step, outputs_of
+from sat_hdl.compiler.cycle_model.vector_steps import COPIES, READERS, Command, Step, outputs_of
 from sat_hdl.config import Config
-from sat_hdl.memory.descriptor import READ_WORDS
+from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS
 
 __all__ = ["VectorModel"]
 
 WRITERS = ("out0", "out1", "copies")
+#: Cycles in which registers are copied: a reader's words and what x is padded with. Those of the pruned copies follow
+#: while the command has begun.
+_COPIED = READ_WORDS + 1
 #: From a command's being handed over to its first vector: decoded, and the sequencer set up.
 _DECODED = 6
 #: From the last vector's being taken to the unit's being done, besides the ranks of the conversion, if nothing is
@@ -47,9 +50,6 @@ class _Input:
 class VectorModel:
     """WUVE and the pre-generation of copies between affine readers and writers."""
 
-    #: Cycles in which registers are copied: a reader's words and what x is padded with.
-    copies = READ_WORDS + 1
-
     def __init__(self, config: Config, clock: Clock, ports: Ports):
         self._config = config
         self._readers: dict[str, Reader] = {}
@@ -70,6 +70,10 @@ class VectorModel:
 
         return arrived
 
+    def copies(self, action: str, registers: Registers) -> int:
+        late = "copies" in outputs_of(action, registers)
+        return _COPIED + (len(COPIES) * WRITE_WORDS + 1 if late else 0)
+
     def start(self, at: int, action: str, registers: Registers, done: Done):
         beat = self._config.memory_bits // 8
         written = {
@@ -82,7 +86,7 @@ class VectorModel:
         self._steps, self._step = list(command.steps()), 0
         self._inputs = {name: _Input() for name in command.inputs}
         self._gave = dict.fromkeys(written, 0)
-        self._free = at + self.copies + _DECODED
+        self._free = at + _COPIED + _DECODED
         self._open, self._last, self._done = len(written), 0, done
         for name, lengths in written.items():
             self._writers[name].start(lengths, self._go)
