@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: nextpnr's placers: "heap" finds faster results, "static" finds them sooner (a 4 × 4 core: 83 against 91 MHz in
-#: 6.0 against 7.7 minutes).
+#: 6.0 against 7.7 minutes), and for a device that fills four fifths of an FPGA with a fifth less wire.
 PLACERS = ("heap", "static")
 #: nextpnr's routers: "router1" routes a component as it is measured; "router2" a whole accelerator, sooner.
 ROUTERS = ("router1", "router2")

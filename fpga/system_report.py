@@ -61,7 +61,7 @@ def place_system(
     *,
     target: str = "ecp5-85f-6",
     seed: int = 1,
-    placer: str = PLACERS[0],
+    placer: str = PLACERS[1],
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[Area, Placed]:
     """The whole device: cells after synthesis, and what place and route made of them. Cached by content.
@@ -155,7 +155,7 @@ def system_report(
     *,
     target: str = "ecp5-85f-6",
     seeds: Sequence[int] = (1, 2, 3),
-    placer: str = PLACERS[0],
+    placer: str = PLACERS[1],
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Everything worth keeping of builds of the device, for JSON.
