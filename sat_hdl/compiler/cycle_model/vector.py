@@ -8,13 +8,13 @@ from sat_hdl.compiler.cycle_model.clock import Clock
 from sat_hdl.compiler.cycle_model.ports import Ports
 from sat_hdl.compiler.cycle_model.streams import FIRST_BURST, Reader, Writer, bursts, in_turns
 from sat_hdl.compiler.cycle_model.units import Done, Registers, descriptor
-from sat_hdl.compiler.cycle_model.vector_steps import COPIES, READERS, Command, Step, outputs_of
+from sat_hdl.compiler.cycle_model.vector_steps import Command, Step, outputs_of
 from sat_hdl.config import Config
+from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS
 
 __all__ = ["VectorModel"]
 
-WRITERS = ("out0", "out1", "copies")
 #: Cycles in which registers are copied: a reader's words and what x is padded with. Those of the pruned copies follow
 #: while the command has begun.
 _COPIED = READ_WORDS + 1

@@ -8,14 +8,13 @@ from sat_hdl.compiler.array_cycles import conversions
 from sat_hdl.compiler.cycle_model.streams import BURST
 from sat_hdl.compiler.cycle_model.units import Registers
 from sat_hdl.config import Config
+from sat_hdl.control.vector_unit import COPIES, READERS
 from sat_hdl.wuve.lane import Lane
 from sat_hdl.wuve.pregenerate import copies_latency
 from sat_hdl.wuve.transpose import Transpose
 
 __all__ = ["Command", "Step", "outputs_of"]
 
-READERS = ("x", "y", "z")
-COPIES = ("ff_values", "ff_indices", "bp_values", "bp_indices")
 #: Inputs of the commands that have several.
 _INPUTS = {"sgd": 3, "add": 2, "mask": 2, "select_sum": 2}
 _WINDOWED = ("maxpool", "sum", "select_sum")
