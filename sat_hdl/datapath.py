@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from sat_hdl.config import Config, require
 from sat_hdl.control.gather import Gather, gather_layout
 from sat_hdl.control.load import Scatter, scatter_layout
-from sat_hdl.control.product_unit import ProductUnit, product_run_layout
+from sat_hdl.control.product_run import product_run_layout
+from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.layouts import report_layout
 from sat_hdl.memory.north_buffer import NorthBuffer
 from sat_hdl.memory.reader import read_beat_layout

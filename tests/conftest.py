@@ -1,7 +1,11 @@
-"""A simulation in Amaranth's own simulator that can't hang."""
+"""A simulation in Amaranth's own simulator that can't hang, and a whole device."""
 
 import pytest
 from amaranth.sim import Simulator
+
+from sat_hdl.sim.memory import MemoryConfig
+
+from .device import SIZE, device
 
 
 @pytest.fixture
@@ -21,3 +25,13 @@ def simulate():
         simulator.run()
 
     return run
+
+
+@pytest.fixture
+def system():
+    """The small device of :mod:`tests.device`, reset, its memory empty."""
+    made = device()
+    made.configure(MemoryConfig(size=SIZE))
+    made.reset()
+    made.memory[:] = 0
+    return made

@@ -9,6 +9,7 @@ from sat_hdl.control.csr import address_of
 from sat_hdl.control.isa import UNITS, Instruction, Op, encode
 from sat_hdl.layouts import ErrorCode
 from sat_hdl.memory.descriptor import READ_WORDS, WRITE_WORDS, Descriptor, Loop
+from sat_hdl.sim.golden.product import matmul
 from sat_hdl.sim.memory import MemoryConfig, System
 from sat_hdl.system import SatTop
 
@@ -16,6 +17,10 @@ SIZE = 1 << 16
 CONFIG = Config(rows=2, cols=2, west_depth=512, north_depth=1024, result_depth=256)
 #: Where the product's tensors and program lie.
 A, B, Y, PROGRAM = 0x1000, 0x2000, 0x4000, 0x100
+#: Of `product` in `check_good`.
+M, K, N = 5, 24, 16
+#: STATUS after a program: done, the interrupt aside; or not.
+GOOD, FAILED = 0b00010, 0b00100
 
 
 @functools.cache
@@ -90,3 +95,42 @@ def soft_reset(system: System):
     """Resets the device and waits until it is done."""
     system.csr_write(address_of("CONTROL"), 2)
     system.run_until_csr(address_of("STATUS"), 0, mask=7, limit=10_000)
+
+
+def operands(system, seed: int = 0) -> np.ndarray:
+    """Puts random operands into memory; returns the bits of their product."""
+    rng = np.random.default_rng(seed)
+    a, b = (rng.standard_normal(shape).astype(np.float16) for shape in ((M, K), (K, N)))
+    for at, x in ((A, a), (B, b)):
+        system.memory[at : at + x.nbytes] = x.view(np.uint8).ravel()
+    return matmul(a, b).view(np.uint32)
+
+
+def result(system) -> np.ndarray:
+    return system.memory[Y : Y + 4 * M * N].view(np.uint32).reshape(M, N)
+
+
+def check_good(system, seed: int = 0):
+    want = operands(system, seed)
+    assert run(system, product(M, K, N).words) & 0b1111 == GOOD
+    assert (result(system) == want).all()
+    system.check_idle()
+
+
+def expect(system, words: list[int], code: ErrorCode, unit: str | None, number: int | None, **options):
+    """The program fails as said, touches nothing outside its output, and a good one runs after a reset."""
+    operands(system)
+    outside = np.ones(SIZE, bool)
+    outside[Y : Y + 0x1000] = outside[PROGRAM : PROGRAM + 8 * len(words)] = False
+    before = system.memory[outside].copy()
+    assert run(system, words, **options) & 0b1111 == FAILED
+    found = fault(system)
+    assert found[:2] == (code, UNITS[unit].number if unit else 0), found
+    assert number is None or found[2] == number, found
+    assert (system.memory[outside] == before).all()
+    # Only a reset brings it back.
+    system.csr_write(address_of("CONTROL"), 1)
+    system.step(200)
+    assert read(system, "STATUS") & 0b111 == FAILED
+    soft_reset(system)
+    check_good(system, seed=3)

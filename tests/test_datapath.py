@@ -9,7 +9,7 @@ from sat_hdl.compiler.product import Product
 from sat_hdl.config import Config, ConfigError
 from sat_hdl.control.gather import Form, gather_layout
 from sat_hdl.control.load import Target, scatter_layout
-from sat_hdl.control.product_unit import Initial, product_run_layout
+from sat_hdl.control.product_run import Initial, product_run_layout
 from sat_hdl.datapath import Datapath
 from sat_hdl.layouts import job_layout
 from sat_hdl.sim.fast import Simulation

@@ -32,8 +32,8 @@ _DIGITS = {
     "mlp": Recipe(16, 16, 0.02, 5e-3),
     "mlp2": Recipe(16, 16, 0.02, 5e-3),
     "cnn": Recipe(8, 16, 0.02, 5e-3),
-    # Without batch normalisation, by BDWP: falls apart within 16 epochs at 0.02.
-    "resnet": Recipe(8, 16, 0.01, 5e-3),
+    # Without batch normalisation, by BDWP: some seeds fall apart within 16 epochs from 0.0075 on.
+    "resnet": Recipe(16, 16, 0.005, 5e-3),
     "vit": Recipe(16, 32, 0.05, 5e-4),
 }
 _IMAGES = {

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.config import Config
 from sat_hdl.control.isa import UNITS
-from sat_hdl.control.product_unit import Initial, product_run_layout
+from sat_hdl.control.product_run import Initial, product_run_layout
 from sat_hdl.control.unit import run_layout
 from sat_hdl.layouts import ErrorCode, report_layout
 

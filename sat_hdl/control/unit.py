@@ -1,6 +1,7 @@
 """A unit's side of the program: its queue of instructions and its registers."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
@@ -33,6 +34,18 @@ def stream_fault(error, bus: ErrorCode):
     """The :class:`ErrorCode` of a stream's error; ``bus``: what a wrong answer of memory is."""
     wrong = Mux(error == StreamError.BUS_ERROR, bus.value, ErrorCode.MISALIGNED.value)
     return Mux(error == StreamError.NONE, ErrorCode.NONE.value, wrong)
+
+
+class _Bank(NamedTuple):
+    """A block RAM of registers, in blocks of 16."""
+
+    #: Whether the register in hand lies in it, and in which of its ``blocks``.
+    mine: Value
+    block: Value
+    blocks: int
+    #: What is read for a copy, and where to.
+    asked: Value
+    out: Any
 
 
 class UnitQueue(wiring.Component):
@@ -188,49 +201,51 @@ class UnitQueue(wiring.Component):
         place = (register - offset)[:8]
         return Cat(place[:4], (bank + place[4:])[:4])
 
+    def _banks(self, bank, leading) -> list[_Bank]:
+        """Block RAMs of a register in ``bank`` of :meth:`_place`: of each stream that is not ``in_turn``, the first
+        with the plain registers behind it, and of those that are."""
+        count, alike = len(self._streams), len(self.words)
+        # Behind the words of the first stream, if it has a memory of its own.
+        first = min(1, alike)
+        plain, above = (bank >= count, bank - (count - first)) if count else (Const(1, 1), bank)
+        asked = Cat(leading, Const(0, 4))
+        out = self.words[0] if alike else None
+        mine = (bank == 0) | plain if alike else plain
+        banks = [_Bank(mine, Mux(plain, above, 0), -(-self._plain // 16) + first, asked, out)]
+        banks += [_Bank(bank == i, Const(0, 1), 1, asked, self.words[i]) for i in range(1, alike)]
+        if count > alike:
+            asked = Mux(self.copying, Cat(self.number, self.which), 0)
+            banks.append(_Bank((bank >= alike) & ~plain, bank - alike, count - alike, asked, self.word))
+        return banks
+
     def _registers(self, m: Module, head):
         """→ writes ``head``'s register; number of the word that is copied in two cycles, 0 if none is."""
         write, leading = Signal(), Signal(4)
         value = Signal(32)
-        place, bank = head.register[:4], head.register[4:]
-        count, alike = len(self._streams), len(self.words)
+        place = head.register[:4]
         adds = head.op == Op.ADD
-        # Behind the words of the first stream, if it has a memory of its own.
-        first = min(1, alike)
-        plain, above = (bank >= count, bank - (count - first)) if count else (Const(1, 1), bank)
-        here = [(bank == 0) | plain] if alike else [plain]
-        here += [bank == i for i in range(1, alike)]
-        heights = [Mux(plain, above, 0), *[Const(0, 1)] * (alike - 1)]
-        rows = [-(-self._plain // 16) + first, *[1] * (alike - 1)]
-        asked = [Cat(leading, Const(0, 4))] * len(here)
-        if count > alike:
-            here.append((bank >= alike) & ~plain)
-            heights.append(bank - alike)
-            rows.append(count - alike)
-            asked.append(Mux(self.copying, Cat(self.number, self.which), 0))
+        banks = self._banks(head.register[4:], leading)
         read = []
-        for i, (mine, high, ahead) in enumerate(zip(here, heights, asked, strict=True)):
+        for i, bank in enumerate(banks):
             words = RegisteredRam(
-                width=32, depth=1 << (16 * max(1, rows[i]) - 1).bit_length(), target=self._target
+                width=32, depth=1 << (16 * max(1, bank.blocks) - 1).bit_length(), target=self._target
             )
             m.submodules[f"bank_{i}"] = words
             m.d.comb += [
-                words.read_address.eq(Mux(self.copying | ~adds, ahead, Cat(place, high))),
-                words.write_address.eq(Cat(place, high)),
+                words.read_address.eq(Mux(self.copying | ~adds, bank.asked, Cat(place, bank.block))),
+                words.write_address.eq(Cat(place, bank.block)),
                 words.write_data.eq(value),
-                words.write_enable.eq(write & mine),
+                words.write_enable.eq(write & bank.mine),
             ]
-            if i < alike:
-                m.d.comb += self.words[i].eq(words.read_data)
-            elif count > alike and i == len(here) - 1:
-                m.d.comb += self.word.eq(words.read_data)
+            if bank.out is not None:
+                m.d.comb += bank.out.eq(words.read_data)
             read.append(words.read_data)
-        chosen = Signal(len(here), reset_less=True)  # an ADD stays for some cycles
-        m.d.sync += chosen.eq(Cat(here))
+        chosen = Signal(len(banks), reset_less=True)  # an ADD stays for some cycles
+        m.d.sync += chosen.eq(Cat(bank.mine for bank in banks))
         m.d.comb += value.eq(head.immediate)
         with m.If(adds):
             m.d.comb += value.eq(choose(read, chosen) + head.immediate)
         for number in range(self._plain):
-            with m.If(write & (head.register == number + 16 * count)):
+            with m.If(write & (head.register == number + 16 * len(self._streams))):
                 m.d.sync += self.values[number].eq(value)
         return write, leading
