@@ -64,6 +64,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         and two west lanes 653 for 2, 734 for 4, 875 for 8.
     west_lanes: elements that a row's edge takes in a cycle, 1 or 2; it is 2 anyway if M > J. A folded product wants
         more of them.
+    initial_ram: where a USPE keeps the accumulators that a tile starts from: "block", a block RAM each, or "lut", LUT
+        RAM, on an ECP5 48 LUTs each. Cycles and bits are the same. Where many block RAMs are in use, wire is shorter
+        without these.
     """
 
     rows: int = 8
@@ -81,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     weight_stationary: bool = True
     fold: int = 1
     west_lanes: int = 1
+    initial_ram: str = "block"
 
     def __post_init__(self):
         _integer("rows", self.rows, 1, 32)
@@ -107,6 +111,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
         _power("fold", self.fold, 1, 8)
         _power("west_lanes", self.west_lanes, 1, 2)
+        require(
+            self.initial_ram in ("block", "lut"),
+            f'`initial_ram` must be "block" or "lut", not {self.initial_ram!r}.',
+        )
 
     # --- derived widths -------------------------------------------------------------------------
 
@@ -233,6 +241,7 @@ PRESETS: dict[str, Config] = {
     "8x8-ecp5-85f": Config(
         target="ecp5",
         weight_stationary=False,
+        initial_ram="lut",
         west_depth=512,
         north_depth=2048,
         result_depth=512,

@@ -24,6 +24,7 @@ LEGAL = {
     "weight_stationary": [False, True],
     "fold": [1, 2, 4, 8],
     "west_lanes": [1, 2],
+    "initial_ram": ["block", "lut"],
 }
 ILLEGAL = {
     "rows": [0, -1, 33, 2.0, "8", True, None],
@@ -41,6 +42,7 @@ ILLEGAL = {
     "weight_stationary": [0, 1, "true", None],
     "fold": [0, 3, 16, 2.0, None],
     "west_lanes": [0, 3, 4, "1"],
+    "initial_ram": ["", "LUT", True, ["lut"]],
 }
 
 

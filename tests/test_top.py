@@ -28,7 +28,8 @@ STALLS = {"none": NONE, "light": LIGHT, "heavy": HEAVY}
 CONFIGS = {
     "2x2": Config(rows=2, cols=2),
     "2x2-os": Config(rows=2, cols=2, weight_stationary=False),
-    "1x1-m2-j9": Config(rows=1, cols=1, max_m=2, interleave=9),
+    "1x2-os-lut": Config(rows=1, cols=2, weight_stationary=False, initial_ram="lut"),
+    "1x1-m2-j9": Config(rows=1, cols=1, max_m=2, interleave=9, initial_ram="lut"),
     "3x5-m4-j11": Config(rows=3, cols=5, max_m=4, interleave=11),
     "1x4-bf16": Config(rows=1, cols=4, operand_format="bf16"),
     "4x1-j16-ecp5": Config(rows=4, cols=1, interleave=16, target="ecp5"),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from sat_hdl.arith.mac import Mac
 from sat_hdl.config import Config
+from sat_hdl.memory.registered_lut_ram import RegisteredLutRam
 from sat_hdl.memory.registered_ram import RegisteredRam
 from sat_hdl.stce.skew import delay
 from sat_hdl.stce.tokens import element_control, exchange_layout, weight_layout, west_token
@@ -40,12 +41,13 @@ class Uspe(wiring.Component):
 
     All memories are written in one place. Those of the loop are read by address without a clock, which every FPGA
     family has as LUT RAM: 16 deep costs what 2 deep costs. Initial accumulators can be asked for two cycles ahead, so
-    they lie in a block RAM: on an ECP5 eight blocks of LUT RAM an element less, 48 of its LUTs with the writing
-    ports' slices, of which a large array has none to spare.
+    they can lie in a block RAM: on an ECP5 eight blocks of LUT RAM an element less, 48 of its LUTs with the writing
+    ports' slices. An element then reaches from its multiplier's row of the device to a block RAM's, and in a large
+    array a tenth of all wire leads there: ``config.initial_ram`` chooses.
 
     Arguments
     ---------
-    config: its operand format, max_m, fold, interleave, west_elements and target.
+    config: its operand format, max_m, fold, interleave, west_elements, initial_ram and target.
 
     Members
     -------
@@ -57,7 +59,11 @@ class Uspe(wiring.Component):
     def __init__(self, config: Config):
         self._config = config
         self._mac = Mac(format=config.format, target=config.target)
-        self._initial = RegisteredRam(width=32, depth=1 << config.entry_bits, target=config.target)
+        depth = 1 << config.entry_bits
+        if config.initial_ram == "block":
+            self._initial = RegisteredRam(width=32, depth=depth, target=config.target)
+        else:
+            self._initial = RegisteredLutRam(width=32, depth=depth)
         assert self._mac.loop_latency + 1 == config.least_span
         super().__init__(
             {

@@ -20,6 +20,7 @@ CONFIGS = {
     "1x1-m2": Config(rows=1, cols=1, max_m=2),
     "3x2-m16-j11": Config(rows=3, cols=2, max_m=16, interleave=11),  # E = 2
     "2x2-os": Config(rows=2, cols=2, weight_stationary=False),
+    "2x2-lut": Config(rows=2, cols=2, initial_ram="lut"),
     "1x3-bf16-ecp5": Config(rows=1, cols=3, max_m=4, operand_format="bf16", target="ecp5"),
 }
 

@@ -20,6 +20,7 @@ CONFIGS = {
     "fp16": Config(rows=ROWS, cols=1),
     "bf16-m16-j11": Config(rows=ROWS, cols=1, max_m=16, interleave=11, operand_format="bf16"),  # E = 2
     "fp16-os": Config(rows=ROWS, cols=1, weight_stationary=False),
+    "fp16-lut": Config(rows=ROWS, cols=1, initial_ram="lut"),
     "fp16-m2-j16": Config(rows=ROWS, cols=1, max_m=2, interleave=16),
 }
 
