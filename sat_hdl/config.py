@@ -237,7 +237,7 @@ PRESETS: dict[str, Config] = {
         north_depth=16384,
         result_depth=4096,
     ),
-    # As large as that device takes it: its block RAM bounds the buffers.
+    # As large as that device takes it.
     "8x8-ecp5-85f": Config(
         target="ecp5",
         weight_stationary=False,
@@ -247,7 +247,14 @@ PRESETS: dict[str, Config] = {
         result_depth=512,
     ),
     "ulx3s-85f": Config(
-        rows=8, cols=4, sore_lanes=4, target="ecp5", weight_stationary=False, memory_bits=32, vector_lanes=2
+        rows=8,
+        cols=4,
+        sore_lanes=4,
+        target="ecp5",
+        weight_stationary=False,
+        initial_ram="lut",
+        memory_bits=32,
+        vector_lanes=2,
     ),
     "ulx3s-25f": Config(rows=4, cols=2, sore_lanes=2, target="ecp5", weight_stationary=False),
     "orangecrab-85f": Config(
@@ -256,6 +263,7 @@ PRESETS: dict[str, Config] = {
         sore_lanes=4,
         target="ecp5",
         weight_stationary=False,
+        initial_ram="lut",
         memory_bits=32,
         vector_lanes=2,
         west_depth=512,
