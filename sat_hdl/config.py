@@ -241,7 +241,6 @@ PRESETS: dict[str, Config] = {
     "8x8-ecp5-85f": Config(
         target="ecp5",
         weight_stationary=False,
-        initial_ram="lut",
         west_depth=512,
         north_depth=2048,
         result_depth=512,
