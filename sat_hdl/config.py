@@ -67,6 +67,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     initial_ram: where a USPE keeps the accumulators that a tile starts from: "block", a block RAM each, or "lut", LUT
         RAM, on an ECP5 48 LUTs each. Cycles and bits are the same. Where many block RAMs are in use, wire is shorter
         without these.
+    ring: whether sums go round in the adder itself instead of a memory beside it, on an ECP5 50 LUTs less a USPE. J
+        is 8 then, the array output-stationary and not folded; the last columns of a product that fill less than 8
+        slots take a turn of 8, and a weight that comes late is waited for until its sum is round again, 8 cycles.
     """
 
     rows: int = 8
@@ -85,6 +88,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fold: int = 1
     west_lanes: int = 1
     initial_ram: str = "block"
+    ring: bool = False
 
     def __post_init__(self):
         _integer("rows", self.rows, 1, 32)
@@ -114,6 +118,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         require(
             self.initial_ram in ("block", "lut"),
             f'`initial_ram` must be "block" or "lut", not {self.initial_ram!r}.',
+        )
+        require(isinstance(self.ring, bool), f"`ring` must be true or false, not {self.ring!r}.")
+        require(
+            not self.ring
+            or (self.interleave == self.least_span and not self.weight_stationary and self.fold == 1),
+            f"With `ring` the interleave must be {self.least_span}, weight_stationary false and fold 1, not "
+            f"{self.interleave!r}, {self.weight_stationary!r} and {self.fold!r}.",
         )
 
     # --- derived widths -------------------------------------------------------------------------
@@ -241,6 +252,7 @@ PRESETS: dict[str, Config] = {
     "8x8-ecp5-85f": Config(
         target="ecp5",
         weight_stationary=False,
+        ring=True,
         west_depth=512,
         north_depth=2048,
         result_depth=512,

@@ -25,6 +25,7 @@ LEGAL = {
     "fold": [1, 2, 4, 8],
     "west_lanes": [1, 2],
     "initial_ram": ["block", "lut"],
+    "ring": [False],
 }
 ILLEGAL = {
     "rows": [0, -1, 33, 2.0, "8", True, None],
@@ -43,6 +44,7 @@ ILLEGAL = {
     "fold": [0, 3, 16, 2.0, None],
     "west_lanes": [0, 3, 4, "1"],
     "initial_ram": ["", "LUT", True, ["lut"]],
+    "ring": [0, 1, "true", None],
 }
 
 
@@ -87,6 +89,16 @@ def test_illegal_values(field, value):
         Config(**{field: value})
     text = str(raised.value)
     assert text.startswith(f"`{field}` must be ") and text.endswith(f", not {value!r}.")
+
+
+@pytest.mark.parametrize("other", [{"weight_stationary": True}, {"interleave": 9}, {"fold": 2}])
+def test_a_ring_has_eight_places_and_one_dataflow(other):
+    fits = {"ring": True, "weight_stationary": False}
+    assert Config(**fits).ring
+    with pytest.raises(
+        ConfigError, match=r"^With `ring` the interleave must be 8, weight_stationary false and fold 1"
+    ):
+        Config(**(fits | other))
 
 
 @pytest.mark.parametrize("max_m, interleave", list(itertools.product(LEGAL["max_m"], LEGAL["interleave"])))

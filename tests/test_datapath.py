@@ -31,6 +31,15 @@ CONFIGS = {
         rows=4, cols=2, max_m=4, interleave=16, fold=2, west_lanes=2, west_depth=512, weight_stationary=False
     ),
     "r4c2_ecp5": Config(rows=4, cols=2, target="ecp5", west_depth=512, north_depth=1024),
+    "r2c2_ring": Config(
+        rows=2,
+        cols=2,
+        weight_stationary=False,
+        ring=True,
+        initial_ram="lut",
+        west_depth=512,
+        north_depth=1024,
+    ),
 }
 FOLDING = [name for name in CONFIGS if CONFIGS[name].fold > 1]
 
@@ -212,7 +221,9 @@ def test_products(rigs, name, sparsity, seed):
     stall = (NONE, HEAVY)[seed % 2].with_seed(seed)
     rows, cols = config.rows, config.cols
     m, k = int(rng.choice([1, rows, rows + 1, 3 * rows - 1])), int(rng.integers(1, 60))
-    n = int(rng.choice([1, cols, cols + 1, 8 * cols, 11 * cols - 1, 15 * cols]))
+    # A band: in a ring, of no more than J slots.
+    wide = (5, 7) if config.ring else (11, 15)
+    n = int(rng.choice([1, cols, cols + 1, 8 * cols, wide[0] * cols - 1, wide[1] * cols]))
     if sparsity is not None and sparsity[1] not in config.group_lengths():
         pytest.skip("Groups are longer than the array's.")
     check_product(rig, rng, m, k, n, sparsity or (config.max_m, config.max_m), stall)

@@ -26,6 +26,10 @@ SMALL = Config(
 )  # fmt: skip
 #: Sparse products of few columns are folded.
 FOLDING = Config(rows=2, cols=4, fold=2, west_lanes=2, west_depth=256, north_depth=512, result_depth=256)
+#: Sums go round in the adders; 11 slots of columns are two bands.
+RING = Config(
+    rows=2, cols=4, weight_stationary=False, ring=True, west_depth=256, north_depth=512, result_depth=256
+)
 #: Every kind of layer at least once, and few cycles.
 TINY = Model(
     (5, 4, 4),
@@ -77,6 +81,15 @@ def test_folded(name):
         if instruction.op == Op.SET and instruction.register == "sparsity"
     ]
     assert any(folds)
+    steps.run()
+    steps.run()
+
+
+@pytest.mark.parametrize("memory", [{"read_latency": 1}, {"read_latency": (1, 80), "stall": 0.5}], ids=str)
+@pytest.mark.parametrize("model", ["mlp", TINY], ids=["mlp", "tiny"])
+def test_ring(model, memory):
+    """Weights that come late are waited for, and no bit changes."""
+    steps = start(model, RING, settings("bdwp", 2, 8, batch=5), "os", **memory)
     steps.run()
     steps.run()
 

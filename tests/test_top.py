@@ -39,6 +39,13 @@ CONFIGS = {
         rows=3, cols=2, max_m=16, interleave=13, operand_format="bf16", target="ecp5"
     ),
     "2x2-fold2": Config(rows=2, cols=2, fold=2),
+    "2x3-ring": Config(rows=2, cols=3, weight_stationary=False, ring=True),
+    "3x1-m2-ring-bf16": Config(
+        rows=3, cols=1, max_m=2, operand_format="bf16", weight_stationary=False, ring=True
+    ),
+    "1x2-m4-ring-lut-ecp5": Config(
+        rows=1, cols=2, max_m=4, target="ecp5", weight_stationary=False, ring=True, initial_ram="lut"
+    ),
     "3x2-m4-j13-fold8-os": Config(
         rows=3, cols=2, max_m=4, interleave=13, fold=8, west_lanes=2, weight_stationary=False
     ),

@@ -1,6 +1,6 @@
 """Multiply-accumulate: the arithmetic of a processing element."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,18 +28,22 @@ class Mac(wiring.Component):
     ---------
     format: of the operands.
     target: "ecp5" or "portable".
+    idles: whether there are cycles without operands, in which -0 is added: ``o`` is ``acc`` then.
 
     Members
     -------
     a, b: In(operand_layout(format)), from :class:`Normalise`.
     acc: In(32). A binary32 word; if it is NaN its quiet bit must be set.
+    feeds: In(1), if it ``idles``: ``feeds_delay`` cycles after operands, whether they are some; if not, ``b`` must
+        have been 0.
     o: Out(32). NaN is canonical.
     """
 
     loop_latency = Accumulate.latency
 
-    def __init__(self, *, format: FloatFormat, target: str = "portable"):
+    def __init__(self, *, format: FloatFormat, target: str = "portable", idles: bool = False):
         self._format = format
+        self._idles = idles
         self._target = target
         self._exact = format == BINARY16
         if self._exact:
@@ -47,12 +51,18 @@ class Mac(wiring.Component):
         else:
             self._multiply = Multiply(format=format, target=target)
         layout = operand_layout(format)
-        super().__init__({"a": In(layout), "b": In(layout), "acc": In(32), "o": Out(32)})
+        members = {"a": In(layout), "b": In(layout), "acc": In(32), "o": Out(32)}
+        super().__init__(members | ({"feeds": In(1)} if idles else {}))
 
     @property
     def acc_delay(self) -> int:
         """Cycles from ``a`` and ``b`` to the ``acc`` that their product is added to."""
         return self._multiply.latency + (not self._exact)
+
+    @property
+    def feeds_delay(self) -> int:
+        """Cycles from ``a`` and ``b`` to the ``feeds`` that tells of them."""
+        return self.acc_delay - 1
 
     @property
     def latency(self) -> int:
@@ -65,6 +75,7 @@ class Mac(wiring.Component):
         m.submodules.accumulate = accumulate = Accumulate(exact=self._exact, target=self._target)
         m.d.comb += [accumulate.acc.eq(self.acc), self.o.eq(accumulate.o)]
         p = Signal(addend_layout(self._exact), reset_less=True)
+        feeds = self.feeds if self._idles else Const(1, 1)
 
         if not self._exact:
             product = multiply.p
@@ -73,10 +84,14 @@ class Mac(wiring.Component):
             m.d.sync += [
                 p.sig.eq(Cat(product[:23], exp.any())),
                 p.exp.eq(exp | ~exp.any()),
-                p.sign.eq(product[31]),
-                p.special.eq(exp.all()),
+                p.sign.eq(product[31] | ~feeds),
+                p.special.eq(exp.all() & feeds),
                 p.nan.eq(product[22]),
             ]
+            if self._idles:
+                # Infinity times 0 is NaN, whose bits must not count.
+                with m.If(~feeds):
+                    m.d.sync += [p.sig.eq(0), p.exp.eq(1)]
             return m
 
         a, b = self.a, self.b
@@ -93,8 +108,8 @@ class Mac(wiring.Component):
         m.d.sync += [
             # The operands' offsets and +64 make this the exponent of the product's top bit, biased 127.
             p.exp.eq(Cat(exp[:6], ~exp[6], exp[6])),
-            p.sign.eq(sign),
-            p.special.eq(special),
+            p.sign.eq(sign | ~feeds),
+            p.special.eq(special & feeds),
             p.nan.eq(~lead),
             p.zero.eq(~lead),
         ]

@@ -119,7 +119,7 @@ class _Operands:
         last = product.k - (self._groups - 1) * job["group"]
         self._keep = min(job["keep"], product.k), min(job["keep"], last)
         self._beats = -(-min(job["group"], product.k) // step), -(-last // step)
-        self._kept, self._supply = product.kept, supply
+        self._kept, self._supply, self._ring = product.kept, supply, product.config.ring
         self.first = supply.west
         # Last cycles: of filling a group, of the use of the last one and of that before.
         self._filled = supply.west - 1
@@ -145,6 +145,8 @@ class _Operands:
             last = number == groups - 1
             self._filled = max(self._filled, self._released[0]) + self._beats[last] * tile.bands
             begin = max(start, self._filled + 1)
+            if number and self._ring:
+                begin = start + -(-(begin - start) // tile.span) * tile.span
             end = begin + self._keep[last] * tile.span - 1
             self._released = [self._released[1], end]
             start = end + 1

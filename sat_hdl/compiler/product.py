@@ -88,13 +88,15 @@ class Product:
         return self.m * self.n * self.kept
 
     def bands(self) -> Iterator[slice]:
-        """Columns of each band of tiles: J slots of C each; what is less than 8 slots joins the band before."""
+        """Columns of each band of tiles: J slots of C each; what is less than 8 slots joins the band before, unless
+        sums go round in a ring."""
         cols = self.config.cols
         width, least = cols * self.config.interleave, cols * self.config.least_span
+        joins = 0 if self.config.ring else least - cols
         start = 0
         while start < self.n:
             stop = start + width
-            if self.n - stop <= least - cols:
+            if self.n - stop <= joins:
                 stop = self.n
             yield slice(start, stop)
             start = stop

@@ -21,6 +21,9 @@ class Sequencer(wiring.Component):
     In a folded product a slot of columns is one slot for each band of rows of A, one after the other, and takes the
     same weights for all of them, each time from where the band's group is.
 
+    Where sums go round in a ring of 8, a weight that is late, or a group of activations, is waited for until its slot's
+    turn comes again. What passes without a weight has value 0.
+
     Weight-stationary, a tile is a turn: one group of k, for kept weight, for slot. A slot may be used as soon as the
     exchange has passed the sums of the turn before the last one (``passed``). The weights of a row come in a turn in
     which the row uses its old ones for the last time, if it has some: in the slots of the turn's last row of A.
@@ -114,6 +117,8 @@ class Sequencer(wiring.Component):
             uses.eq(fed),
         ]
         step, last_slot, last_turn = Signal(), slot == tile.span, kept + 1 == turns
+        if config.ring:
+            ready &= self._aligned(m, step, self.tiles.ready)
         end_of_group = Signal()
         end_of_tile = Signal()
         # Of a folded tile: where the band's group begins, and whether the next slot has other weights.
@@ -129,7 +134,7 @@ class Sequencer(wiring.Component):
             self.busy.eq(self.control.valid),
             self.control.entry.eq(Cat(slot[:-1], slot[-1] ^ parity)),
             self.control.bank.eq(bank),
-            self.control.first.eq(first_group & (kept == 0)),
+            self.control.first.eq(first_group & (kept == 0) & (self.control.valid | (not config.ring))),
             self.control.accumulate.eq(accumulate),
             self.final.eq(step & uses & last_turn & last_group),
             self.starved.eq(self.tiles.valid & granted & ~step),
@@ -138,7 +143,7 @@ class Sequencer(wiring.Component):
         for c in range(config.cols):
             pair = self.weights.payload[c]
             m.d.comb += [
-                self.north[c].value.eq(pair.value),
+                self.north[c].value.eq(Mux(self.control.valid, pair.value, 0) if config.ring else pair.value),
                 self.north[c].index.eq(Mux(dense, kept, pair.index) | start),
             ]
         if config.weight_stationary:
@@ -161,6 +166,13 @@ class Sequencer(wiring.Component):
         with m.If(end_of_tile):
             m.d.sync += parity.eq(~parity)
         return m
+
+    def _aligned(self, m: Module, step, ends):
+        """Whether the sum of the slot in hand comes round: at once, or after another round of the ring. The tile's
+        first weight waits for none."""
+        late, begun = Signal(range(self._config.least_span)), Signal()
+        m.d.sync += [late.eq(Mux(step, 0, late + 1)), begun.eq((begun | step) & ~ends)]
+        return ~begun | (late == 0)
 
     def _bands(self, m: Module, tile, step, group, last_slot):
         if self._config.fold == 1:

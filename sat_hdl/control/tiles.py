@@ -56,7 +56,8 @@ class TileWalk(wiring.Component):
     Slot s of a tile holds its columns s·C to s·C + C - 1; so the columns of an edge tile fill whole slots,
     and slots with none are skipped down to the least span, 8. If fewer than 8 slots would be left for the
     last band, the one before takes them too: a wide tile does not overlap with its neighbours, which costs
-    R cycles a slot, but two tiles would cost up to 7 idle slots for every k.
+    R cycles a slot, but two tiles would cost up to 7 idle slots for every k. Not so where sums go round in a ring of
+    as many places as J.
 
     Folded, a tile has F·R rows of A, as many bands of R rows as are left, and for each of them a slot where there is
     one of columns: slot s·B + f has columns s·C on of band f of B.
@@ -140,7 +141,7 @@ class TileWalk(wiring.Component):
                 with m.Else():
                     m.d.sync += n_left.eq(n_left - cols)
                     # This slot is the last of the band unless what follows is too little for one.
-                    with m.If((rounds == slots - 1) & (n_left > cols * least)):
+                    with m.If((rounds == slots - 1) & (1 if config.ring else n_left > cols * least)):
                         measured()
                     with m.Else():
                         m.d.sync += rounds.eq(rounds + 1)

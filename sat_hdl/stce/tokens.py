@@ -73,11 +73,14 @@ def element_control(config: Config) -> data.StructLayout:
 
     ``valid``, ``sum``: a sum is written there. ``start``: the sum that is added to, or, by ``first`` and
     ``accumulate``, what else; ``ahead``: whose initial accumulator is asked for. ``bank``: half of the group memory.
+    ``feeds``: there is a weight; else, in a ring, -0 is added, which changes no sum.
     What holds weights is as it came.
     """
     given = dict(north_control(config))
     fields = {"valid": 1, "sum": config.entry_bits, "start": config.entry_bits, "first": 1, "accumulate": 1}
     fields |= {"ahead": config.entry_bits, "bank": 1}
+    if config.ring:
+        fields |= {"feeds": 1}
     held = {name: field.shape for name, field in given.items() if name not in ("valid", "entry", *fields)}
     return data.StructLayout(fields | held)
 

@@ -39,6 +39,10 @@ class Uspe(wiring.Component):
     the sum of the element above for the next turn of the same entry, and takes the one of this turn. So a chain
     runs down a column, in the same order as in a single element.
 
+    In a ring (``config.ring``) the sums of 8 slots go round in the adder: what it gives is what it takes a cycle later. So a
+    weight comes with its sum if it comes 8 cycles after the one before, or 16, 24 …; in cycles without weights -0 is added.
+    The memory of sums has what the exchange reads.
+
     All memories are written in one place. Those of the loop are read by address without a clock, which every FPGA
     family has as LUT RAM: 16 deep costs what 2 deep costs. Initial accumulators can be asked for two cycles ahead, so
     they can lie in a block RAM: on an ECP5 eight blocks of LUT RAM an element less, 48 of its LUTs with the writing
@@ -58,7 +62,7 @@ class Uspe(wiring.Component):
 
     def __init__(self, config: Config):
         self._config = config
-        self._mac = Mac(format=config.format, target=config.target)
+        self._mac = Mac(format=config.format, target=config.target, idles=config.ring)
         depth = 1 << config.entry_bits
         if config.initial_ram == "block":
             self._initial = RegisteredRam(width=32, depth=depth, target=config.target)
@@ -97,6 +101,7 @@ class Uspe(wiring.Component):
             "accumulate": ("accumulate", start),
             "sum": ("entry", end),
             "valid": ("valid", end),
+            **({"feeds": ("valid", chosen + self._mac.feeds_delay)} if self._config.ring else {}),
         }
 
     def elaborate(self, platform):
@@ -144,15 +149,19 @@ class Uspe(wiring.Component):
         m.submodules.sums = sums = Memory(shape=32, depth=depth, init=[])
         # Never read for use in the cycle in which it is written: see above.
         m.submodules.initial = initial = self._initial
-        sum_write, sum_read, result = (
-            sums.write_port(),
-            sums.read_port(domain="comb"),
-            sums.read_port(domain="comb"),
-        )
+        sum_write, result = sums.write_port(), sums.read_port(domain="comb")
+        if config.ring:
+            # 8 cycles after a sum went in: the adder's ranks and this.
+            again = Signal(32, reset_less=True)
+            m.d.sync += again.eq(mac.o)
+            m.d.comb += mac.feeds.eq(north.feeds)
+        else:
+            sum_read = sums.read_port(domain="comb")
+            again = sum_read.data
+            m.d.comb += sum_read.addr.eq(north.start)
         m.d.comb += [
-            sum_read.addr.eq(north.start),
             initial.read_address.eq(north.ahead),
-            mac.acc.eq(Mux(north.first, Mux(north.accumulate, initial.read_data, 0), sum_read.data)),
+            mac.acc.eq(Mux(north.first, Mux(north.accumulate, initial.read_data, 0), again)),
             sum_write.addr.eq(north.sum),
             sum_write.data.eq(mac.o),
             sum_write.en.eq(north.valid & keeps),

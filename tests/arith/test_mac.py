@@ -7,7 +7,7 @@ import pytest
 
 from sat_hdl.arith.ecp5 import TARGETS
 from sat_hdl.arith.mac import Mac
-from sat_hdl.arith.normalise import Normalise
+from sat_hdl.arith.normalise import Normalise, operand_layout
 from sat_hdl.formats import BFLOAT16, BINARY16, BINARY32, FloatFormat
 from sat_hdl.sim.aligned_mac import AlignedMac
 from sat_hdl.sim.bundle import Bundle
@@ -30,6 +30,9 @@ PARTS = list(itertools.product(FORMATS, TARGETS))
 def simulation():
     parts = {name_of(fmt, target): AlignedMac(format=fmt, target=target) for fmt, target in PARTS}
     parts |= {f"bare_{name_of(fmt, target)}": Mac(format=fmt, target=target) for fmt, target in PARTS}
+    parts |= {
+        f"idle_{name_of(fmt, target)}": Mac(format=fmt, target=target, idles=True) for fmt, target in PARTS
+    }
     with Simulation(Bundle(parts), extra_sources=[ECP5.read_text()]) as sim:
         yield sim
 
@@ -74,6 +77,27 @@ def test_every_triple_of_specials(simulation, fmt, target):
     a, b, acc = (x.ravel() for x in np.meshgrid(operand, operand, word, indexing="ij"))
     got = run(simulation, fmt, target, a, b, acc)
     assert mismatches(a, b, acc, got, numpy_mac(a, b, acc, fmt)) == []
+
+
+@pytest.mark.parametrize("fmt, target", PARTS, ids=lambda x: getattr(x, "name", x))
+def test_without_operands_every_word_comes_out_again(simulation, fmt, target):
+    """Whatever the other operand is, beside a 0: zeros of both signs, subnormals, infinities; NaN gets canonical."""
+    rng = np.random.default_rng(20230918)
+    acc = quiet(
+        np.concatenate([np.tile(specials(BINARY32), 50), rng.integers(0, 1 << 32, 300_000, dtype=np.uint32)])
+    )
+    name, width = f"idle_{name_of(fmt, target)}", operand_layout(fmt).size
+    others = rng.integers(0, 1 << width, len(acc), dtype=np.uint32)
+    inputs = {"a": others, "b": np.zeros_like(acc), "acc": acc, "feeds": np.zeros_like(acc)}
+    got = simulation.vectors(
+        {f"{name}__{port}": values for port, values in inputs.items()},
+        [f"{name}__o"],
+        latency=Mac.loop_latency,
+    )[f"{name}__o"]
+    nan = (acc & np.uint32(0x7FFFFFFF)) > BINARY32.inf
+    want = np.where(nan, np.uint32(BINARY32.nan), acc)
+    # The first words meet products of operands before the first.
+    assert np.array_equal(got[8:], want[8:])
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=lambda fmt: fmt.name)

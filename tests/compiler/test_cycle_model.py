@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from sat_hdl.arith.convert import Narrow, Widen
 from sat_hdl.compiler.array_cycles import conversions, latencies
@@ -23,6 +24,10 @@ CORES = {
         rows=2, cols=2, max_m=16, interleave=16
     ),  # a group may take longer to come than to use
     "2x2-fold2": Config(rows=2, cols=2, fold=2),
+    "2x3-ring": Config(rows=2, cols=3, weight_stationary=False, ring=True),
+    "1x2-m4-ring-bf16": Config(
+        rows=1, cols=2, max_m=4, operand_format="bf16", weight_stationary=False, ring=True
+    ),
     "3x2-m4-j13-fold8": Config(rows=3, cols=2, max_m=4, interleave=13, fold=8, west_lanes=2),
     "1x3-m16-j16-fold4-bf16": Config(rows=1, cols=3, max_m=16, interleave=16, fold=4, operand_format="bf16"),
 }
@@ -77,6 +82,17 @@ def test_steps_in_parts_within_a_hundredth(watched, parts):
     device, _ = watched
     check = device.step(StepCase(model="cnn", batch=5, group=4, parts=parts, latency=30))
     assert abs(check.error) < 0.01, check
+
+
+def test_a_ring_is_waited_for():
+    """A device whose sums go round: what comes late is waited for in whole rounds."""
+    device = Watched(replace(CONFIGS["2x2"], weight_stationary=False, ring=True))
+    for number in range(30):
+        check = device.product(Random(f"ring {number}"))
+        assert abs(check.error) < 0.02, check
+    for case in STEPS["2x2"][:2]:
+        check = device.step(case)
+        assert abs(check.error) < 0.01, check
 
 
 def _words(*instructions: Instruction) -> list[int]:
