@@ -21,8 +21,8 @@ class Sequencer(wiring.Component):
     In a folded product a slot of columns is one slot for each band of rows of A, one after the other, and takes the
     same weights for all of them, each time from where the band's group is.
 
-    Where sums go round in a ring of 8, a weight that is late, or a group of activations, is waited for until its slot's
-    turn comes again. What passes without a weight has value 0.
+    Where sums go round in a ring of 8, a weight that is late, or a group of activations, is waited for until its
+    slot's turn comes again. What passes without a weight has value 0.
 
     Weight-stationary, a tile is a turn: one group of k, for kept weight, for slot. A slot may be used as soon as the
     exchange has passed the sums of the turn before the last one (``passed``). The weights of a row come in a turn in

@@ -39,9 +39,9 @@ class Uspe(wiring.Component):
     the sum of the element above for the next turn of the same entry, and takes the one of this turn. So a chain
     runs down a column, in the same order as in a single element.
 
-    In a ring (``config.ring``) the sums of 8 slots go round in the adder: what it gives is what it takes a cycle later. So a
-    weight comes with its sum if it comes 8 cycles after the one before, or 16, 24 …; in cycles without weights -0 is added.
-    The memory of sums has what the exchange reads.
+    In a ring (``config.ring``) the sums of 8 slots go round in the adder: what it gives is what it takes a cycle
+    later. So a weight meets its sum if it comes 8 cycles after the one before, or 16, 24 …; in cycles without
+    weights -0 is added. The memory of sums is what the exchange reads.
 
     All memories are written in one place. Those of the loop are read by address without a clock, which every FPGA
     family has as LUT RAM: 16 deep costs what 2 deep costs. Initial accumulators can be asked for two cycles ahead, so
