@@ -1,6 +1,6 @@
 """Multiply-accumulate: the arithmetic of a processing element."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -75,28 +75,33 @@ class Mac(wiring.Component):
         m.submodules.accumulate = accumulate = Accumulate(exact=self._exact, target=self._target)
         m.d.comb += [accumulate.acc.eq(self.acc), self.o.eq(accumulate.o)]
         p = Signal(addend_layout(self._exact), reset_less=True)
-        feeds = self.feeds if self._idles else Const(1, 1)
+
+        def negative_zero(sign, special):
+            """Sign and special of a product, or of -0 where there are no operands."""
+            return (sign | ~self.feeds, special & self.feeds) if self._idles else (sign, special)
 
         if not self._exact:
             product = multiply.p
             exp = product[23:31]
+            product_sign, product_special = negative_zero(product[31], exp.all())
             m.d.comb += [multiply.a.eq(self.a.raw), multiply.b.eq(self.b.raw), accumulate.p.eq(p)]
             m.d.sync += [
                 p.sig.eq(Cat(product[:23], exp.any())),
                 p.exp.eq(exp | ~exp.any()),
-                p.sign.eq(product[31] | ~feeds),
-                p.special.eq(exp.all() & feeds),
+                p.sign.eq(product_sign),
+                p.special.eq(product_special),
                 p.nan.eq(product[22]),
             ]
             if self._idles:
                 # Infinity times 0 is NaN, whose bits must not count.
-                with m.If(~feeds):
+                with m.If(~self.feeds):
                     m.d.sync += [p.sig.eq(0), p.exp.eq(1)]
             return m
 
         a, b = self.a, self.b
         exp = Signal(7, reset_less=True)
         sign, special, lead = (Signal(name=n, reset_less=True) for n in ("sign", "special", "lead"))
+        product_sign, product_special = negative_zero(sign, special)
         m.d.comb += [multiply.a.eq(a.sig), multiply.b.eq(b.sig)]
         m.d.sync += [
             exp.eq(a.exp + b.exp),
@@ -108,8 +113,8 @@ class Mac(wiring.Component):
         m.d.sync += [
             # The operands' offsets and +64 make this the exponent of the product's top bit, biased 127.
             p.exp.eq(Cat(exp[:6], ~exp[6], exp[6])),
-            p.sign.eq(sign | ~feeds),
-            p.special.eq(special & feeds),
+            p.sign.eq(product_sign),
+            p.special.eq(product_special),
             p.nan.eq(~lead),
             p.zero.eq(~lead),
         ]

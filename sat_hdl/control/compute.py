@@ -117,8 +117,10 @@ class Sequencer(wiring.Component):
             uses.eq(fed),
         ]
         step, last_slot, last_turn = Signal(), slot == tile.span, kept + 1 == turns
+        first = first_group & (kept == 0)
         if config.ring:
             ready &= self._aligned(m, step, self.tiles.ready)
+            first &= self.control.valid  # else sums that are under way would be lost
         end_of_group = Signal()
         end_of_tile = Signal()
         # Of a folded tile: where the band's group begins, and whether the next slot has other weights.
@@ -134,7 +136,7 @@ class Sequencer(wiring.Component):
             self.busy.eq(self.control.valid),
             self.control.entry.eq(Cat(slot[:-1], slot[-1] ^ parity)),
             self.control.bank.eq(bank),
-            self.control.first.eq(first_group & (kept == 0) & (self.control.valid | (not config.ring))),
+            self.control.first.eq(first),
             self.control.accumulate.eq(accumulate),
             self.final.eq(step & uses & last_turn & last_group),
             self.starved.eq(self.tiles.valid & granted & ~step),

@@ -149,7 +149,7 @@ class Uspe(wiring.Component):
         m.submodules.sums = sums = Memory(shape=32, depth=depth, init=[])
         # Never read for use in the cycle in which it is written: see above.
         m.submodules.initial = initial = self._initial
-        sum_write, result = sums.write_port(), sums.read_port(domain="comb")
+        sum_write = sums.write_port()
         if config.ring:
             # 8 cycles after a sum went in: the adder's ranks and this.
             again = Signal(32, reset_less=True)
@@ -159,6 +159,7 @@ class Uspe(wiring.Component):
             sum_read = sums.read_port(domain="comb")
             again = sum_read.data
             m.d.comb += sum_read.addr.eq(north.start)
+        result = sums.read_port(domain="comb")
         m.d.comb += [
             initial.read_address.eq(north.ahead),
             mac.acc.eq(Mux(north.first, Mux(north.accumulate, initial.read_data, 0), again)),
