@@ -120,7 +120,7 @@ class Sequencer(wiring.Component):
         first = first_group & (kept == 0)
         if config.ring:
             ready &= self._aligned(m, step, self.tiles.ready)
-            first &= self.control.valid  # else sums that are under way would be lost
+            first &= step & uses & computes  # else sums that are under way would be lost
         end_of_group = Signal()
         end_of_tile = Signal()
         # Of a folded tile: where the band's group begins, and whether the next slot has other weights.
