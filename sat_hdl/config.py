@@ -258,14 +258,7 @@ PRESETS: dict[str, Config] = {
         result_depth=512,
     ),
     "ulx3s-85f": Config(
-        rows=8,
-        cols=4,
-        sore_lanes=4,
-        target="ecp5",
-        weight_stationary=False,
-        initial_ram="lut",
-        memory_bits=32,
-        vector_lanes=2,
+        rows=8, cols=4, sore_lanes=4, target="ecp5", weight_stationary=False, memory_bits=32, vector_lanes=2
     ),
     "ulx3s-25f": Config(rows=4, cols=2, sore_lanes=2, target="ecp5", weight_stationary=False),
     "orangecrab-85f": Config(
@@ -274,7 +267,6 @@ PRESETS: dict[str, Config] = {
         sore_lanes=4,
         target="ecp5",
         weight_stationary=False,
-        initial_ram="lut",
         memory_bits=32,
         vector_lanes=2,
         west_depth=512,
