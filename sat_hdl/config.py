@@ -67,7 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     initial_ram: where a USPE keeps the accumulators that a tile starts from: "block", a block RAM each, or "lut", LUT
         RAM, on an ECP5 48 LUTs each. Cycles and bits are the same. Where many block RAMs are in use, wire is shorter
         without these.
-    ring: whether sums go round in the adder itself instead of a memory beside it, on an ECP5 50 LUTs less a USPE. J
+    ring: whether sums go round in the adder itself instead of a memory beside it, on an ECP5 48 LUTs less a USPE. J
         is 8 then, the array output-stationary and not folded; the last columns of a product that fill less than 8
         slots take a turn of 8, and a weight that comes late is waited for until its sum is round again, 8 cycles.
     """
