@@ -64,12 +64,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         and two west lanes 653 for 2, 734 for 4, 875 for 8.
     west_lanes: elements that a row's edge takes in a cycle, 1 or 2; it is 2 anyway if M > J. A folded product wants
         more of them.
-    initial_ram: where a USPE keeps the accumulators that a tile starts from: "block", a block RAM each, or "lut", LUT
-        RAM, on an ECP5 48 LUTs each. Cycles and bits are the same. Where many block RAMs are in use, wire is shorter
-        without these.
-    ring: whether sums go round in the adder itself instead of a memory beside it, on an ECP5 48 LUTs less a USPE. J
-        is 8 then, the array output-stationary and not folded; the last columns of a product that fill less than 8
-        slots take a turn of 8, and a weight that comes late is waited for until its sum is round again, 8 cycles.
+    initial_ram: where a USPE keeps the accumulators that a tile starts from, without a ring: "block", a block RAM
+        each, or "lut", LUT RAM, on an ECP5 48 LUTs each. Cycles and bits are the same. Where many block RAMs are in
+        use, wire is shorter without these.
+    ring: whether sums go round in the adder itself instead of a memory beside it. What remains is one memory, of LUT
+        RAM, for initial accumulators and results. J is 8 then, the array output-stationary and not folded; the last
+        columns of a product that fill less than 8 slots take a turn of 8, a weight that comes late is waited for
+        until its sum is round again, 8 cycles, and results leave when all of a tile's are there.
+    group_ram: where a USPE keeps its groups of activations: "lut", LUT RAM, or "block", a block RAM each, from where
+        they come two cycles later; the array is output-stationary then.
     """
 
     rows: int = 8
@@ -89,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     west_lanes: int = 1
     initial_ram: str = "block"
     ring: bool = False
+    group_ram: str = "lut"
 
     def __post_init__(self):
         _integer("rows", self.rows, 1, 32)
@@ -118,6 +122,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         require(
             self.initial_ram in ("block", "lut"),
             f'`initial_ram` must be "block" or "lut", not {self.initial_ram!r}.',
+        )
+        require(
+            self.group_ram in ("lut", "block"),
+            f'`group_ram` must be "lut" or "block", not {self.group_ram!r}.',
+        )
+        require(
+            self.group_ram == "lut" or not self.weight_stationary,
+            '`group_ram` must be "lut" where weights can be held: set weight_stationary false for "block".',
         )
         require(isinstance(self.ring, bool), f"`ring` must be true or false, not {self.ring!r}.")
         require(
@@ -253,6 +265,7 @@ PRESETS: dict[str, Config] = {
         target="ecp5",
         weight_stationary=False,
         ring=True,
+        group_ram="block",
         west_depth=512,
         north_depth=2048,
         result_depth=512,

@@ -32,6 +32,7 @@ class ProductCore(wiring.Component):
         fill = max(ceil(min(M, k) / E), slots × rows of the first tile if it takes initial accumulators)
         tail = slots × rows − span of the last tile + result latency + the drain's latency
 
+    In a ring a product takes (slots of the last tile - 1) more, for all its sums are written before one leaves.
     That holds while a tile's results leave (slots × rows cycles) before the next but one is summed up, and a group
     of activations comes (M / E cycles) before the one in use is used up (N × span). Latencies are those of
     :class:`~sat_hdl.stce.stce.Stce` and :class:`~sat_hdl.stce.drain.Drain`. Without accumulators a single full tile

@@ -25,6 +25,7 @@ LEGAL = {
     "fold": [1, 2, 4, 8],
     "west_lanes": [1, 2],
     "initial_ram": ["block", "lut"],
+    "group_ram": ["lut"],
     "ring": [False],
 }
 ILLEGAL = {
@@ -44,6 +45,7 @@ ILLEGAL = {
     "fold": [0, 3, 16, 2.0, None],
     "west_lanes": [0, 3, 4, "1"],
     "initial_ram": ["", "LUT", True, ["lut"]],
+    "group_ram": ["", "BLOCK", None, ["lut"]],
     "ring": [0, 1, "true", None],
 }
 

@@ -36,7 +36,7 @@ CONFIGS = {
         cols=2,
         weight_stationary=False,
         ring=True,
-        initial_ram="lut",
+        group_ram="block",
         west_depth=512,
         north_depth=1024,
     ),

@@ -28,7 +28,14 @@ SMALL = Config(
 FOLDING = Config(rows=2, cols=4, fold=2, west_lanes=2, west_depth=256, north_depth=512, result_depth=256)
 #: Sums go round in the adders; 11 slots of columns are two bands.
 RING = Config(
-    rows=2, cols=4, weight_stationary=False, ring=True, west_depth=256, north_depth=512, result_depth=256
+    rows=2,
+    cols=4,
+    weight_stationary=False,
+    ring=True,
+    group_ram="block",
+    west_depth=256,
+    north_depth=512,
+    result_depth=256,
 )
 #: Every kind of layer at least once, and few cycles.
 TINY = Model(

@@ -43,8 +43,8 @@ CONFIGS = {
     "3x1-m2-ring-bf16": Config(
         rows=3, cols=1, max_m=2, operand_format="bf16", weight_stationary=False, ring=True
     ),
-    "1x2-m4-ring-lut-ecp5": Config(
-        rows=1, cols=2, max_m=4, target="ecp5", weight_stationary=False, ring=True, initial_ram="lut"
+    "1x2-m4-ring-block-ecp5": Config(
+        rows=1, cols=2, max_m=4, target="ecp5", weight_stationary=False, ring=True, group_ram="block"
     ),
     "3x2-m4-j13-fold8-os": Config(
         rows=3, cols=2, max_m=4, interleave=13, fold=8, west_lanes=2, weight_stationary=False
@@ -300,6 +300,8 @@ def tile_cycles(job: Job, stce: Stce) -> int:
     fill = -(-min(product.k, product.job["group"]) // config.west_elements)
     if job.acc is not None:
         fill = max(fill, first)
+    if config.ring:  # all results of a tile are written before one leaves
+        last += turns[-1][1] - 1
     tail = (
         last - spans[-1] + stce.result_latency + Drain(config, exchange_latency=stce.exchange_latency).latency
     )

@@ -18,6 +18,7 @@ def addend_layout(exact: bool) -> data.StructLayout:
 
     ``exact``: sig has 22 bits and either of its top two may lead; otherwise 24, the top one leading unless
     the value is subnormal. ``special``: infinity, or with ``nan`` NaN; sig and exp are then ignored.
+    ``exact``: sig comes a cycle after the rest, for it needs no rank of its own behind a multiplier's registers.
     Zero has sig 0 and, if ``exact``, exp 0 and ``zero`` set (NaN may set it too), else exp 1; subnormals
     have exp 1.
     """
@@ -87,7 +88,8 @@ class Accumulate(wiring.Component):
         exp_eff = exp if exact else exp | exp_zero
         hidden = Const(1, 1) if exact else ~exp_zero
         a_diff = rank((p.exp - exp_eff)[:9], "a_diff")
-        a_pexp, a_psig, a_psign = rank(p.exp, "a_pexp"), rank(p.sig, "a_psig"), rank(p.sign, "a_psign")
+        a_pexp, a_psign = rank(p.exp, "a_pexp"), rank(p.sign, "a_psign")
+        a_psig = p.sig if exact else rank(p.sig, "a_psig")
         a_aexp, a_asign = rank(exp_eff, "a_aexp"), rank(sign, "a_asign")
         a_asig = rank(Cat(frac, hidden), "a_asig")
         a_pspecial, a_pnan = rank(p.special, "a_pspecial"), rank(p.nan, "a_pnan")

@@ -47,7 +47,7 @@ class Mac(wiring.Component):
         self._target = target
         self._exact = format == BINARY16
         if self._exact:
-            self._multiply = IntegerMultiply(width_a=11, width_b=11, target=target)
+            self._multiply = IntegerMultiply(width_a=11, width_b=11, target=target, ranks=3)
         else:
             self._multiply = Multiply(format=format, target=target)
         layout = operand_layout(format)
@@ -57,7 +57,7 @@ class Mac(wiring.Component):
     @property
     def acc_delay(self) -> int:
         """Cycles from ``a`` and ``b`` to the ``acc`` that their product is added to."""
-        return self._multiply.latency + (not self._exact)
+        return 2 if self._exact else self._multiply.latency + 1
 
     @property
     def feeds_delay(self) -> int:

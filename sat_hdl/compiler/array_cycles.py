@@ -1,5 +1,6 @@
 """What a job takes on the product core, to the cycle: the rules of its control, tile by tile."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -45,10 +46,11 @@ def latencies(config: Config) -> tuple[int, int]:
     """``result_latency`` of :class:`~sat_hdl.stce.stce.Stce` and ``latency`` of :class:`~sat_hdl.stce.drain.Drain`:
     from a sum's last weight to the exchange that may fetch it; from there to the result's being offered."""
     edges = config.rows + config.cols
+    operands = 2 if config.group_ram == "block" else int(config.weight_stationary)
     if config.operand_format == "fp16":
-        return 10 + config.weight_stationary, 4 + edges
+        return 10 + operands, 4 + edges
     # Of other formats products are rounded, but operands not normalised at the edge.
-    return 15 + config.weight_stationary, 2 + edges
+    return 15 + operands, 2 + edges
 
 
 def conversions(config: Config) -> tuple[int, int]:
@@ -68,6 +70,7 @@ class _Tile:
     there: int
     bands: int
     most: int
+    begin: int = 0  # of its first weight
     end: int = 0  # of its last weight
 
     def height(self, slot: int) -> int:
@@ -147,6 +150,8 @@ class _Operands:
             begin = max(start, self._filled + 1)
             if number and self._ring:
                 begin = start + -(-(begin - start) // tile.span) * tile.span
+            if number == 0:
+                tile.begin = begin
             end = begin + self._keep[last] * tile.span - 1
             self._released = [self._released[1], end]
             start = end + 1
@@ -192,7 +197,10 @@ def run_product(product: Product, accumulate: bool, supply: Supply = AT_ONCE) ->
             now = max(now, tile.there)
         loads = accumulate and tile is not None
         if loads or drained is not None:
-            now, initial, issued = _pass(tile if loads else None, drained, now, initial, result_latency)
+            taken = _taken(previous, drained, accumulate, result_latency) if config.ring else []
+            now, initial, issued = _pass(
+                tile if loads else None, drained, now, initial, result_latency, taken
+            )
             if loads:
                 initial += supply.gap
                 assert tile is not None
@@ -212,11 +220,16 @@ def run_product(product: Product, accumulate: bool, supply: Supply = AT_ONCE) ->
 
 
 def _pass(
-    tile: _Tile | None, drained: _Tile | None, now: int, initial: int, result_latency: int
+    tile: _Tile | None,
+    drained: _Tile | None,
+    now: int,
+    initial: int,
+    result_latency: int,
+    taken: Sequence[tuple[int, int]],
 ) -> tuple[int, int, int | None]:
     """A pass over a bank of sums from cycle ``now`` on, which loads those of ``tile`` and drains those of
-    ``drained``. → the cycle after it, when the next initial accumulator is there, and the cycle of its last
-    result."""
+    ``drained``; no place passes in cycles that are ``taken``. → the cycle after it, when the next initial accumulator
+    is there, and the cycle of its last result."""
     parts = [part for part in (tile, drained) if part is not None]
     slots = max((part.slots for part in parts), default=0)
     issued = None
@@ -227,9 +240,33 @@ def _pass(
             now = max(now, initial)
             initial = max(initial, now) + tile.height(slot)
         if drained is not None and slot < drained.slots:
-            issued = now + drained.height(slot) - 1
-        now += max(part.height(slot) for part in parts)
+            issued = _after(now, drained.height(slot), taken) - 1
+        now = _after(now, max(part.height(slot) for part in parts), taken)
     return now, initial, issued
+
+
+def _taken(previous: _Tile | None, drained: _Tile | None, accumulate: bool, result_latency: int):
+    """In a ring, when weights use the memory of sums: for a tile's initial accumulators, and for its results."""
+    found = []
+    for tile in (drained, previous):
+        if tile is not None:
+            if accumulate:
+                start = tile.begin + result_latency - tile.span
+                found.append((start, start + tile.slots))
+            start = tile.end - tile.span + result_latency
+            found.append((start, start + tile.slots))
+    return found
+
+
+def _after(now: int, cycles: int, taken: Sequence[tuple[int, int]]) -> int:
+    """The cycle after the ``cycles`` next ones that are free."""
+    end = now + cycles
+    for start, stop in taken:
+        start = max(start, now)
+        if start < min(stop, end):
+            end += stop - start
+            now = stop
+    return end
 
 
 def _ahead(used: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

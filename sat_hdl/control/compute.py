@@ -138,6 +138,7 @@ class Sequencer(wiring.Component):
             self.control.bank.eq(bank),
             self.control.first.eq(first),
             self.control.accumulate.eq(accumulate),
+            *([self.control.final.eq(self.final)] if config.ring else []),
             self.final.eq(step & uses & last_turn & last_group),
             self.starved.eq(self.tiles.valid & granted & ~step),
             self.blocked.eq(self.tiles.valid & ~granted),

@@ -146,6 +146,7 @@ class Control(wiring.Component):
         wiring.connect(m, wiring.flipped(self.west), feeder.elements)
         wiring.connect(m, wiring.flipped(self.north), sequencer.weights)
         wiring.connect(m, wiring.flipped(self.initial), exchanger.initial)
+        starts = sequencer.control.first & sequencer.control.accumulate
         m.d.comb += [
             self.west_control.eq(feeder.control),
             self.west_data.eq(feeder.west),
@@ -158,6 +159,7 @@ class Control(wiring.Component):
             sequencer.grant.eq(exchanger.grant),
             sequencer.passed.eq(exchanger.passed),
             exchanger.final.eq(sequencer.final),
+            *([exchanger.starts.eq(starts)] if config.ring else []),
             exchanger.room.eq(self.room),
             self.issue.eq(exchanger.issue),
         ]

@@ -59,6 +59,7 @@ class Exchanger(wiring.Component):
                 "tiles": In(stream.Signature(tile_layout(config))),
                 "initial": In(stream.Signature(result_layout(config))),
                 "final": In(1),
+                **({"starts": In(1)} if config.ring else {}),
                 "grant": Out(1),
                 "passed": Out(1),
                 "room": In(1),
@@ -87,6 +88,14 @@ class Exchanger(wiring.Component):
         # Slots of tile p - 2 whose results are final by now.
         finals = Signal(range((1 << config.entry_bits) + 1))
         final = delay(m, self.final, self._result_latency - 1, "final", reset=True)
+
+        # In a ring sums and initial accumulators share a memory, which weights use when a sum begins or is final.
+        free = Signal()
+        m.d.comb += free.eq(1)
+        if config.ring:
+            wait = self._result_latency - config.least_span
+            starts = delay(m, self.starts, wait, "starts", reset=True)
+            m.d.comb += free.eq(~(starts | final))
 
         # A wide tile shares its banks with nobody: before it two passes only drain. Wide tiles make up the last
         # band, so what follows one is wide too, or the end.
@@ -126,7 +135,7 @@ class Exchanger(wiring.Component):
                 ]
                 with m.If(~loading):
                     m.d.comb += self.words.eq(0)
-        ready = active & (~draining | self.room) & (~waiting | (finals != 0))
+        ready = active & free & (~draining | self.room) & (~waiting | (finals != 0))
 
         rows = Signal.like(row)
         rounds = Signal.like(slot)

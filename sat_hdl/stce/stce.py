@@ -1,6 +1,6 @@
 """STCE, the N:M sparse tensor computing engine: R × C processing elements and their edges."""
 
-from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,7 @@ from sat_hdl.config import Config
 from sat_hdl.layouts import result_layout, west_layout
 from sat_hdl.stce.skew import delay
 from sat_hdl.stce.tokens import (
+    element_control,
     exchange_control,
     exchange_layout,
     north_control,
@@ -102,15 +103,16 @@ class Stce(wiring.Component):
         control = self._waited(
             m, delay(m, self.north_control, self.edge_latency, "north_control", reset=True)
         )
+        lead = 0 if config.weight_stationary else self._uspe.operand_latency
         exchange = delay(m, self.exchange_control, self.edge_latency, "exchange_control", reset=True)
         for c in cols:
             m.submodules[f"north_{c}"] = normalise = Normalise(format=config.format)
             pair = self.north[c]
-            m.d.comb += normalise.i.eq(delay(m, pair.value, c, f"value_c{c}"))
+            m.d.comb += normalise.i.eq(delay(m, pair.value, c + lead, f"value_c{c}"))
             index = delay(m, pair.index, c + self.edge_latency, f"index_c{c}")
             word = delay(m, _quiet(self.initial[c]), c + self.edge_latency, f"initial_c{c}")
-            souths.append(Cat(control, normalise.o, index))
-            exchanges.append(Cat(exchange, word))
+            souths.append(Cat(self._merged(control, exchange), normalise.o, index))
+            exchanges.append(Cat(self._way(exchange), word))
             control = delay(m, control, 1, f"north_control_c{c}", reset=True)
             exchange = delay(m, exchange, 1, f"exchange_control_c{c}", reset=True)
 
@@ -144,6 +146,26 @@ class Stce(wiring.Component):
             delay(m, given[source], cycles, f"wait_{name}", reset=True)
             for name, (source, cycles) in self._uspe.waits.items()
         )
+
+    def _merged(self, control, exchange):
+        """In a ring one memory is read and written for weights and for the exchange, one at a time."""
+        if not self._config.ring:
+            return control
+        fields = data.View(element_control(self._config), control)
+        entry = data.View(exchange_control(self._config), exchange).entry
+        starts = fields.first & fields.accumulate
+        merged = {
+            "write": Mux(fields.valid, fields.write, entry),
+            "read": Mux(starts, fields.read, entry),
+        }
+        return Cat(merged.get(name, fields[name]) for name, _ in element_control(self._config))
+
+    def _way(self, exchange):
+        """What of an exchange token goes south: in a ring the sum's place is among the weight's."""
+        if not self._config.ring:
+            return exchange
+        fields = data.View(exchange_control(self._config), exchange)
+        return Cat(fields[name] for name, _ in exchange_layout(self._config)["control"].shape)
 
 
 def _quiet(word):

@@ -53,6 +53,8 @@ def north_control(config: Config) -> data.StructLayout:
         "first": 1,
         "accumulate": 1,
     }
+    if config.ring:
+        fields |= {"final": 1}
     if config.weight_stationary:
         fields |= {
             "held": 1,
@@ -73,14 +75,18 @@ def element_control(config: Config) -> data.StructLayout:
 
     ``valid``, ``sum``: a sum is written there. ``start``: the sum that is added to, or, by ``first`` and
     ``accumulate``, what else; ``ahead``: whose initial accumulator is asked for. ``bank``: half of the group memory.
-    ``feeds``: there is a weight; else, in a ring, -0 is added, which changes no sum.
     What holds weights is as it came.
+
+    In a ring, where sums are read and written only when they begin or are final, ``read`` and ``write`` are the
+    places for that or for the exchange token of the cycle. ``feeds``: there is a weight; else -0 is added, which
+    changes no sum.
     """
+    if config.ring:
+        fields = {"valid": 1, "write": config.entry_bits, "read": config.entry_bits}
+        return data.StructLayout(fields | {"first": 1, "accumulate": 1, "bank": 1, "feeds": 1})
     given = dict(north_control(config))
     fields = {"valid": 1, "sum": config.entry_bits, "start": config.entry_bits, "first": 1, "accumulate": 1}
     fields |= {"ahead": config.entry_bits, "bank": 1}
-    if config.ring:
-        fields |= {"feeds": 1}
     held = {name: field.shape for name, field in given.items() if name not in ("valid", "entry", *fields)}
     return data.StructLayout(fields | held)
 
@@ -126,5 +132,9 @@ def exchange_control(config: Config) -> data.StructLayout:
 
 
 def exchange_layout(config: Config) -> data.StructLayout:
-    """North to south: initial accumulators on their way in, results on their way out."""
-    return data.StructLayout({"control": exchange_control(config), "word": 32})
+    """North to south: initial accumulators on their way in, results on their way out. In a ring the weights' tokens
+    tell the places."""
+    control = exchange_control(config)
+    if config.ring:
+        control = data.StructLayout({name: field.shape for name, field in control if name != "entry"})
+    return data.StructLayout({"control": control, "word": 32})

@@ -7,7 +7,8 @@
 /* verilator lint_off UNUSEDSIGNAL */
 /* verilator lint_off UNUSEDPARAM */
 
-// 18 x 18 multiplier: unsigned, operands from the fabric, input and output registers on CLK0 (latency 2).
+// 18 x 18 multiplier: unsigned, operands from the fabric, input and output registers on CLK0 (latency 2), and
+// those between if wanted (latency 3).
 module MULT18X18D #(
     parameter REG_INPUTA_CLK = "NONE",
     parameter REG_INPUTB_CLK = "NONE",
@@ -29,12 +30,13 @@ module MULT18X18D #(
     initial begin
         if (REG_INPUTA_CLK != "CLK0" || REG_INPUTB_CLK != "CLK0" || REG_OUTPUT_CLK != "CLK0")
             $fatal(1, "MULT18X18D is modelled only with input and output registers on CLK0");
-        if (REG_INPUTC_CLK != "NONE" || REG_PIPELINE_CLK != "NONE")
-            $fatal(1, "MULT18X18D is modelled only without its C and pipeline registers");
+        if (REG_INPUTC_CLK != "NONE" || (REG_PIPELINE_CLK != "NONE" && REG_PIPELINE_CLK != "CLK0"))
+            $fatal(1, "MULT18X18D is modelled only without its C register, and with pipeline registers on CLK0");
     end
 
     reg [17:0] a, b;
-    reg [35:0] p;
+    reg [35:0] inner, p;
+    wire [35:0] product = {18'd0, a} * {18'd0, b};
     always @(posedge CLK0) begin
         if (SIGNEDA || SIGNEDB || SOURCEA || SOURCEB)
             $fatal(1, "MULT18X18D is modelled only unsigned, with operands from the fabric");
@@ -42,7 +44,8 @@ module MULT18X18D #(
             $fatal(1, "MULT18X18D is modelled only with CE0 high and RST0 low");
         a <= {A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};
         b <= {B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2, B1, B0};
-        p <= {18'd0, a} * {18'd0, b};
+        inner <= product;
+        p <= REG_PIPELINE_CLK == "CLK0" ? inner : product;
     end
     assign {
         P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19,

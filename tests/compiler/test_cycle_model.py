@@ -26,7 +26,7 @@ CORES = {
     "2x2-fold2": Config(rows=2, cols=2, fold=2),
     "2x3-ring": Config(rows=2, cols=3, weight_stationary=False, ring=True),
     "1x2-m4-ring-bf16": Config(
-        rows=1, cols=2, max_m=4, operand_format="bf16", weight_stationary=False, ring=True
+        rows=1, cols=2, max_m=4, operand_format="bf16", weight_stationary=False, ring=True, group_ram="block"
     ),
     "3x2-m4-j13-fold8": Config(rows=3, cols=2, max_m=4, interleave=13, fold=8, west_lanes=2),
     "1x3-m16-j16-fold4-bf16": Config(rows=1, cols=3, max_m=16, interleave=16, fold=4, operand_format="bf16"),

@@ -104,7 +104,8 @@ def tiles_of(config: Config, m: int, n: int) -> list[Tile]:
     bands = []
     while slots_left:
         # A band too small to keep the adder busy joins the one before.
-        slots = slots_left if slots_left < config.interleave + 8 else config.interleave
+        most = config.interleave + (0 if config.ring else 7)
+        slots = slots_left if slots_left <= most else config.interleave
         bands.append(slots)
         slots_left -= slots
     heights = [min(config.rows, m - top) for top in range(0, m, config.rows)]

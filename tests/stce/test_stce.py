@@ -20,6 +20,10 @@ CONFIGS = {
     "1x1-m2": Config(rows=1, cols=1, max_m=2),
     "3x2-m16-j11": Config(rows=3, cols=2, max_m=16, interleave=11),  # E = 2
     "2x2-os": Config(rows=2, cols=2, weight_stationary=False),
+    "2x2-block": Config(rows=2, cols=2, weight_stationary=False, group_ram="block"),
+    "3x2-m16-block-ecp5": Config(
+        rows=3, cols=2, max_m=16, target="ecp5", weight_stationary=False, group_ram="block"
+    ),  # E = 2
     "2x2-lut": Config(rows=2, cols=2, initial_ram="lut"),
     "1x3-bf16-ecp5": Config(rows=1, cols=3, max_m=4, operand_format="bf16", target="ecp5"),
 }
@@ -38,7 +42,8 @@ def test_latencies(design):
     edge = 2 if config.format == BINARY16 else 0
     assert stce.edge_latency == edge
     assert stce.exchange_latency == edge + config.rows
-    assert stce.result_latency == (10 if config.format == BINARY16 else 15) + config.weight_stationary
+    operands = 2 if config.group_ram == "block" else config.weight_stationary
+    assert stce.result_latency == (10 if config.format == BINARY16 else 15) + operands
 
 
 def test_random_traffic(design):

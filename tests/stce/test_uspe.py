@@ -20,6 +20,10 @@ CONFIGS = {
     "fp16": Config(rows=ROWS, cols=1),
     "bf16-m16-j11": Config(rows=ROWS, cols=1, max_m=16, interleave=11, operand_format="bf16"),  # E = 2
     "fp16-os": Config(rows=ROWS, cols=1, weight_stationary=False),
+    "fp16-block": Config(rows=ROWS, cols=1, weight_stationary=False, group_ram="block"),
+    "fp16-m16-block": Config(
+        rows=ROWS, cols=1, max_m=16, weight_stationary=False, group_ram="block"
+    ),  # E = 2
     "fp16-lut": Config(rows=ROWS, cols=1, initial_ram="lut"),
     "fp16-m2-j16": Config(rows=ROWS, cols=1, max_m=2, interleave=16),
 }
@@ -59,9 +63,12 @@ def waited(uspe: Uspe, config: Config, given: np.ndarray) -> np.ndarray:
     made = np.zeros_like(given)
     for name, (origin, cycles) in uspe.waits.items():
         field = given >> source[origin].offset & ((1 << source[origin].width) - 1)
-        late = np.concatenate([np.zeros(cycles, given.dtype), field])[: len(given)]
-        made |= late << target[name].offset
+        made |= late(field, cycles) << target[name].offset
     return made
+
+
+def late(values: np.ndarray, cycles: int) -> np.ndarray:
+    return np.concatenate([np.zeros(cycles, values.dtype), values])[: len(values)]
 
 
 @pytest.mark.parametrize("row", range(ROWS))
@@ -116,7 +123,7 @@ def test_random_traffic(design, row):
         | {f"elements.{lane}": normalised(elements[:, lane], config) for lane in range(lanes)},
         "north": {
             "control": waited(uspe, config, controls(north_control(config), tokens["north"], rng)),
-            "value": normalised(value, config),
+            "value": late(normalised(value, config), 0 if config.weight_stationary else uspe.operand_latency),
             "index": index,
         },
         "exchange_in": {
