@@ -71,6 +71,7 @@ class Ecp5(Target):
     suffix = ".bit"
     arithmetic = "ecp5"
     cells = Area
+    blocks = ("DP16KD", "MULT18X18D")
     logic_cell = "TRELLIS_COMB"
 
     @property

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from sat_hdl.fpga.block_places import shorter_places
 from sat_hdl.fpga.target import Cells, Target
 from sat_hdl.fpga.toolchain import BuildError, SeedError, run_tool, tool_version
 from sat_hdl.sim.build import cached
 
 __all__ = [
+    "DENSE_WEIGHTS",
     "LAST_PATIENCE",
     "PATIENCE",
     "PLACERS",
@@ -32,6 +34,17 @@ ROUTERS = ("router1", "router2")
 #: Rounds of router2 without an improvement after which a seed is given up: with far more wires taken twice than there
 #: were, and with a few, which it often tries 50 times, a second or less each.
 PATIENCE, LAST_PATIENCE = 40, 500
+#: How router2 weighs wires that are taken twice, at first and more in each round, and those that were, and how far
+#: around a net's pins it looks. nextpnr's own (0.5, 2, 1, 3 tiles) leave three times as many of them in an 8 × 8
+#: accelerator that fills three quarters of an LFE5U-85F.
+DENSE_WEIGHTS = {
+    "router2/initCurrCongWeight": "8.0",
+    "router2/currCongWeightMult": "1.0",
+    "router2/histCongWeight": "2.0",
+    "router2/estimateWeight": "1.1",
+    "router2/bbMargin/x": "8",
+    "router2/bbMargin/y": "8",
+}
 #: What nextpnr says of a placement that it does not find.
 _NO_PLACES = "Unable to find legal placement"
 
@@ -106,26 +119,46 @@ def place_and_route(
     result: str | None = None,
     placer: str = PLACERS[0],
     router: str = ROUTERS[0],
+    dense: bool = False,
 ) -> Placed:
     """Places and routes ``cwd/netlist.json``. Not meeting ``freq_mhz`` is no error: see ``fmax_mhz``.
 
     ``pins``: a file in ``cwd``; without it pins are placed anywhere. ``result``: file in ``cwd`` for the target's
     packer. ``placer``, ``router``: see :data:`PLACERS`, :data:`ROUTERS`.
 
+    ``dense``: of a design that fills most of its device. It's placed twice, with block RAMs and multipliers where
+    :func:`~sat_hdl.fpga.block_places.shorter_places` puts them, and router2 gets :data:`DENSE_WEIGHTS`.
+
     Raises :class:`~sat_hdl.fpga.toolchain.SeedError` if this seed found no places or no ways.
     """
-    report = f"seed{seed}.json"
-    arguments = [*target.options, "--json", "netlist.json", "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
-    arguments += ["--timing-allow-fail", "--report", report, "--placer", placer, "--router", router]
-    arguments += target.route_options(pins=pins, placed=result)
-    try:
-        run_tool(target.router, arguments, cwd=cwd, log=f"seed{seed}.log", watch=_Progress())
-    except SeedError:
-        raise
-    except BuildError as error:
-        if _NO_PLACES in str(error):
-            raise SeedError(str(error)) from None
-        raise
+
+    def run(netlist: str, log: str, *options: str) -> None:
+        arguments = [*target.options, "--json", netlist, "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
+        arguments += ["--timing-allow-fail", "--placer", placer, "--router", router, *options]
+        try:
+            run_tool(target.router, arguments, cwd=cwd, log=log, watch=_Progress())
+        except SeedError:
+            raise
+        except BuildError as error:
+            if _NO_PLACES in str(error):
+                raise SeedError(str(error)) from None
+            raise
+
+    netlist, report = "netlist.json", f"seed{seed}.json"
+    if dense:
+        first, netlist = f"first{seed}.json", f"second{seed}.json"
+        run(
+            "netlist.json", f"first{seed}.log", "--no-route", "--write", first,
+            *target.route_options(pins=pins, placed=None),
+        )  # fmt: skip
+        design = json.loads((cwd / "netlist.json").read_text())
+        placed = json.loads((cwd / first).read_text())["modules"]["top"]["cells"]
+        for cell, bel in shorter_places(placed, target.blocks).items():
+            design["modules"]["top"]["cells"][cell]["attributes"]["BEL"] = bel
+        # nextpnr takes settings from a netlist, also those that have no option.
+        design["modules"]["top"]["settings"] = dict(DENSE_WEIGHTS)
+        (cwd / netlist).write_text(json.dumps(design))
+    run(netlist, f"seed{seed}.log", "--report", report, *target.route_options(pins=pins, placed=result))
     return _read_report(json.loads((cwd / report).read_text()))
 
 

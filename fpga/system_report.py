@@ -21,7 +21,7 @@ from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS
 from sat_hdl.fpga.ecp5 import Area, parse_target
-from sat_hdl.fpga.flow import PLACERS, ROUTERS, Placed, area_of, place_and_route, synthesise
+from sat_hdl.fpga.flow import DENSE_WEIGHTS, PLACERS, ROUTERS, Placed, area_of, place_and_route, synthesise
 from sat_hdl.fpga.harness import Harness
 from sat_hdl.fpga.toolchain import SeedError, tool_version
 from sat_hdl.memory.north_buffer import NorthBuffer
@@ -77,11 +77,25 @@ def place_system(
             shutil.copy(netlist / "netlist.json", cwd)
             progress(f"system: place and route, seed {seed}")
             placed = place_and_route(
-                cwd, target=device, seed=seed, freq_mhz=_FREQ_MHZ, placer=placer, router=ROUTERS[1]
+                cwd,
+                target=device,
+                seed=seed,
+                freq_mhz=_FREQ_MHZ,
+                placer=placer,
+                router=ROUTERS[1],
+                dense=True,
             )
         (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
 
-    parts = [netlist.name, *device.options, str(_FREQ_MHZ), placer, ROUTERS[1], str(seed)]
+    parts = [
+        netlist.name,
+        *device.options,
+        str(_FREQ_MHZ),
+        placer,
+        ROUTERS[1],
+        *DENSE_WEIGHTS.values(),
+        str(seed),
+    ]
     folder = cached("system", [*parts, tool_version("nextpnr-ecp5")], run)
     return (
         msgspec.json.decode((netlist / "area.json").read_bytes(), type=Area),

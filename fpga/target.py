@@ -97,6 +97,8 @@ class Target(ABC):
     #: ``target`` of a :class:`~sat_hdl.config.Config` for it.
     arithmetic: ClassVar[str]
     cells: ClassVar[type[Cells]]
+    #: Kinds of cells that are large, few and bound to few places.
+    blocks: ClassVar[tuple[str, ...]] = ()
     #: What nextpnr's report calls the cell that a device runs out of first.
     logic_cell: ClassVar[str]
 
