@@ -35,9 +35,13 @@ CONFIGS = {
     "2x4": Config(
         rows=2, cols=4, memory_bits=64, fold=2, west_lanes=2, west_depth=128, north_depth=256, result_depth=128
     ),
+    "4x2": Config(
+        rows=4, cols=2, memory_bits=32, weight_stationary=False, ring=True, group_ram="block", west_depth=128,
+        north_depth=256, result_depth=128
+    ),
 }  # fmt: skip
 #: Which of them each block takes, in turns.
-TURNS = ("2x2", "2x8", "2x4", "2x2", "2x8", "4x4")
+TURNS = ("2x2", "2x8", "2x4", "4x2", "2x2", "2x8", "4x4")
 #: Programs of a block, half of them damaged: a block begins with a device just made.
 BLOCK = 50
 #: Cycles after which a good program hangs.
