@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from sat_hdl.fpga.block_places import shorter_places
+from sat_hdl.fpga.spacing import add_companions, remove_companions
 from sat_hdl.fpga.target import Cells, Target
 from sat_hdl.fpga.toolchain import BuildError, SeedError, run_tool, tool_version
 from sat_hdl.sim.build import cached
@@ -45,6 +46,8 @@ DENSE_WEIGHTS = {
     "router2/bbMargin/x": "8",
     "router2/bbMargin/y": "8",
 }
+#: Of a dense design's logic cells, how many more keep places free where wires are crowded.
+_COMPANIONS = 0.12
 #: What nextpnr says of a placement that it does not find.
 _NO_PLACES = "Unable to find legal placement"
 
@@ -126,8 +129,9 @@ def place_and_route(
     ``pins``: a file in ``cwd``; without it pins are placed anywhere. ``result``: file in ``cwd`` for the target's
     packer. ``placer``, ``router``: see :data:`PLACERS`, :data:`ROUTERS`.
 
-    ``dense``: of a design that fills most of its device. It's placed twice, with block RAMs and multipliers where
-    :func:`~sat_hdl.fpga.block_places.shorter_places` puts them, and router2 gets :data:`DENSE_WEIGHTS`.
+    ``dense``: of a design that fills most of its device. It's placed twice, the second time with block RAMs and
+    multipliers where :func:`~sat_hdl.fpga.block_places.shorter_places` puts them, and with room where wires were
+    crowded (:func:`~sat_hdl.fpga.spacing.add_companions`). router2 gets :data:`DENSE_WEIGHTS`.
 
     Raises :class:`~sat_hdl.fpga.toolchain.SeedError` if this seed found no places or no ways.
     """
@@ -144,21 +148,34 @@ def place_and_route(
                 raise SeedError(str(error)) from None
             raise
 
-    netlist, report = "netlist.json", f"seed{seed}.json"
+    def place(netlist: str, log: str) -> dict:
+        """The netlist as nextpnr writes it."""
+        written = f"placed{seed}-{netlist}"
+        options = target.route_options(pins=pins, placed=None)
+        run(netlist, log, "--no-route", "--write", written, *options)
+        return json.loads((cwd / written).read_text())
+
+    netlist, report, options = (
+        "netlist.json",
+        f"seed{seed}.json",
+        target.route_options(pins=pins, placed=result),
+    )
     if dense:
-        first, netlist = f"first{seed}.json", f"second{seed}.json"
-        run(
-            "netlist.json", f"first{seed}.log", "--no-route", "--write", first,
-            *target.route_options(pins=pins, placed=None),
-        )  # fmt: skip
-        design = json.loads((cwd / "netlist.json").read_text())
-        placed = json.loads((cwd / first).read_text())["modules"]["top"]["cells"]
+        placed = place(netlist, f"first{seed}.log")["modules"]["top"]["cells"]
+        design = json.loads((cwd / netlist).read_text())
+        cells = design["modules"]["top"]["cells"]
         for cell, bel in shorter_places(placed, target.blocks).items():
-            design["modules"]["top"]["cells"][cell]["attributes"]["BEL"] = bel
+            cells[cell]["attributes"]["BEL"] = placed[cell]["attributes"]["NEXTPNR_BEL"] = bel
+        add_companions(cells, placed, share=_COMPANIONS, seed=seed)
+        (cwd / f"second{seed}.json").write_text(json.dumps(design))
+        design = place(f"second{seed}.json", f"second{seed}.log")
+        remove_companions(design["modules"]["top"]["cells"])
         # nextpnr takes settings from a netlist, also those that have no option.
-        design["modules"]["top"]["settings"] = dict(DENSE_WEIGHTS)
+        design["modules"]["top"]["settings"] |= DENSE_WEIGHTS
+        netlist = f"third{seed}.json"
         (cwd / netlist).write_text(json.dumps(design))
-    run(netlist, f"seed{seed}.log", "--report", report, *target.route_options(pins=pins, placed=result))
+        options = ["--no-pack", "--no-place", *options]
+    run(netlist, f"seed{seed}.log", "--report", report, *options)
     return _read_report(json.loads((cwd / report).read_text()))
 
 

@@ -1,0 +1,98 @@
+"""Room for wires: cells that keep places free where a first placement was crowded."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["add_companions", "crowding", "remove_companions"]
+
+#: Nets of more pins are clocks, resets and constants, which have ways of their own or lead anywhere.
+_MOST_PINS = 3000
+#: Side of the square of tiles that counts as one place.
+_AROUND = 7
+#: Above this share of the cells all are as crowded.
+_CLIPPED = 0.9
+_NAME = "companion_"
+#: Output of the cells that get company.
+_OUTPUTS = {"LUT4": "Z", "TRELLIS_FF": "Q"}
+
+
+def crowding(cells: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
+    """Wire in each tile, by x and y, of a netlist that nextpnr placed (its ``cells``), as RUDY estimates it: of each
+    net the half perimeter, spread evenly over the rectangle around its pins (Spindler and Johannes, "Fast and
+    Accurate Routing Demand Estimation for Efficient Routability-driven Placement", DATE 2007); averaged over 7 × 7
+    tiles."""
+    pins = defaultdict(list)
+    for cell in cells.values():
+        if (at := _place(cell)) is not None:
+            for bits in cell["connections"].values():
+                for bit in bits:
+                    if isinstance(bit, int):
+                        pins[bit].append(at)
+    nets = [np.array(at) for at in pins.values() if 1 < len(at) <= _MOST_PINS]
+    if not nets:
+        return np.zeros((1, 1))
+    size = 1 + np.max([net.max(0) for net in nets], axis=0)
+    edges = np.zeros(size + 1)
+    for net in nets:
+        low, high = net.min(0), net.max(0) + 1
+        width, height = high - low
+        wire = (width + height - 2) / (width * height)
+        edges[low[0], low[1]] += wire
+        edges[high[0], low[1]] -= wire
+        edges[low[0], high[1]] -= wire
+        edges[high[0], high[1]] += wire
+    wires = edges.cumsum(0).cumsum(1)[:-1, :-1]
+    padded = np.pad(wires, _AROUND // 2)
+    return np.lib.stride_tricks.sliding_window_view(padded, (_AROUND, _AROUND)).mean((2, 3))
+
+
+def add_companions(
+    cells: dict[str, Any], placed: Mapping[str, Mapping[str, Any]], *, share: float, seed: int = 1
+) -> int:
+    """Adds LUTs to a netlist (its ``cells``), ``share`` of the logic cells that it had when ``placed``. → how many.
+
+    Each hangs on the output of a LUT or register and leads nowhere, so it comes to lie beside it. Cells get company
+    with the likelihood that their surroundings had more wire than the average cell's, so places where wire was short
+    have more room when the netlist is placed again. Without them, by :func:`remove_companions`, it is routed. That is
+    cell inflation of routability-driven placers, for one that has none.
+    """
+    demand = crowding(placed)
+    nets, wire = [], []
+    for name, cell in cells.items():
+        output = cell["connections"].get(_OUTPUTS.get(cell["type"], ""), [])
+        at = _place(placed.get(name, {}))
+        if output and isinstance(output[0], int) and at and at[0] < len(demand) and at[1] < len(demand[0]):
+            nets.append(output[0])
+            wire.append(demand[at])
+    excess = np.maximum(0, np.array(wire) - np.mean(wire)) if wire else np.zeros(0)
+    if not excess.any():
+        return 0
+    excess = np.minimum(excess, np.quantile(excess[excess > 0], _CLIPPED))
+    wanted = share * sum(cell["type"] == "TRELLIS_COMB" for cell in placed.values())
+    likely = np.minimum(1, excess / excess.sum() * wanted)
+    chosen = np.flatnonzero(np.random.default_rng(seed).random(len(likely)) < likely)
+    for number, i in enumerate(chosen):
+        cells[f"{_NAME}{number}"] = {
+            "hide_name": 0,
+            "type": "LUT4",
+            "parameters": {"INIT": "1010101010101010"},
+            "attributes": {},
+            "port_directions": {"A": "input", "B": "input", "C": "input", "D": "input", "Z": "output"},
+            "connections": {"A": [nets[i]], "B": [], "C": [], "D": [], "Z": []},
+        }
+    return len(chosen)
+
+
+def remove_companions(cells: dict[str, Any]) -> None:
+    """Takes away what :func:`add_companions` added, from a netlist that was placed with it."""
+    for name in [name for name in cells if name.startswith(_NAME)]:
+        del cells[name]
+
+
+def _place(cell: Mapping[str, Any]) -> tuple[int, int] | None:
+    found = re.match(r"X(\d+)/Y(\d+)/", cell.get("attributes", {}).get("NEXTPNR_BEL", ""))
+    return (int(found[1]), int(found[2])) if found else None

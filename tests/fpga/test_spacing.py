@@ -1,0 +1,81 @@
+"""Crowded places against a count tile by tile; companions come there, and go without a trace."""
+
+import copy
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from sat_hdl.fpga.spacing import add_companions, crowding, remove_companions
+
+
+def lut(x: int, y: int, inputs: list[int], output: int) -> dict:
+    return {
+        "type": "TRELLIS_COMB",
+        "attributes": {"NEXTPNR_BEL": f"X{x}/Y{y}/SLICEA.K0"},
+        "connections": {"A": inputs[:1], "B": inputs[1:], "Z": [output]},
+    }
+
+
+def design(rng: random.Random, number: int, side: int) -> dict[str, dict]:
+    """LUTs, most of them in a corner."""
+    cells = {}
+    for i in range(number):
+        side_here = side if i % 5 == 0 else side // 3
+        inputs = [rng.randrange(2, 2 + number) for _ in range(2)]
+        cells[f"lut_{i}"] = lut(rng.randrange(side_here), rng.randrange(side_here), inputs, i + 2)
+    return cells
+
+
+def netlist(placed: dict[str, dict]) -> dict[str, dict]:
+    """As Yosys gives it."""
+    return {
+        name: {"type": "LUT4", "attributes": {}, "connections": dict(cell["connections"])}
+        for name, cell in placed.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_crowding_is_the_nets_wire_spread_over_their_rectangles(seed):
+    placed = design(random.Random(seed), 40, 20)
+    pins: dict[int, list[tuple[int, int]]] = {}
+    for cell in placed.values():
+        x, y = (int(part[1:]) for part in cell["attributes"]["NEXTPNR_BEL"].split("/")[:2])
+        for bit in itertools.chain(*cell["connections"].values()):
+            pins.setdefault(bit, []).append((x, y))
+    found = crowding(placed)
+    wires = np.zeros((40, 40))
+    for at in pins.values():
+        (x0, x1), (y0, y1) = ((min(v), max(v) + 1) for v in zip(*at))
+        wires[10 + x0 : 10 + x1, 10 + y0 : 10 + y1] += (x1 - x0 + y1 - y0 - 2) / ((x1 - x0) * (y1 - y0))
+    for x in range(found.shape[0]):
+        for y in range(found.shape[1]):
+            assert found[x, y] == pytest.approx(wires[7 + x : 14 + x, 7 + y : 14 + y].mean())
+
+
+def test_companions_keep_crowded_places_free():
+    placed = design(random.Random(1), 3000, 60)
+    cells = netlist(placed)
+    before = copy.deepcopy(cells)
+    added = add_companions(cells, placed, share=0.1)
+    assert added == len(cells) - len(before) and 200 < added < 400
+    demand, mean = crowding(placed), []
+    drivers = {cell["connections"]["Z"][0]: name for name, cell in placed.items()}
+    for name in cells.keys() - before.keys():
+        (bit,) = cells[name]["connections"]["A"]
+        x, y = (int(part[1:]) for part in placed[drivers[bit]]["attributes"]["NEXTPNR_BEL"].split("/")[:2])
+        mean.append(demand[x, y])
+    everywhere = [
+        demand[tuple(int(part[1:]) for part in cell["attributes"]["NEXTPNR_BEL"].split("/")[:2])]
+        for cell in placed.values()
+    ]
+    assert min(mean) > np.mean(everywhere)
+    remove_companions(cells)
+    assert cells == before
+
+
+def test_without_wires_there_are_none():
+    cells = {"lut": {"type": "LUT4", "attributes": {}, "connections": {"Z": [2]}}}
+    assert add_companions(cells, {"lut": lut(1, 1, [], 2)}, share=1) == 0
+    assert list(cells) == ["lut"]
