@@ -74,7 +74,7 @@ def shorter_places(cells: Mapping[str, Mapping[str, Any]], kinds: Sequence[str])
     Placers move large blocks last, from wherever there is none, each into the nearest free place; of an LFE5U-85F
     of which nine in ten block RAMs are in use many came to lie in the wrong rows. What a permutation costs is the sum
     of the nets' half perimeters, as far as others stay (a linear assignment problem, for one kind after the other).
-    With the blocks where it puts them, a second placement of an 8 × 8 accelerator has a sixth less wire.
+    With the blocks where it puts them, a second placement of an 8 × 8 accelerator has an eighth less wire.
     """
     design = _Design(cells)
     for _ in range(_ROUNDS):
