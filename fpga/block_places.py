@@ -1,6 +1,5 @@
 """Block RAMs and multipliers, changed about among their places so that the wires to them get shorter."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from sat_hdl.fpga.placed_netlist import coordinates, nets_of
+
 __all__ = ["shorter_places"]
 
-#: Nets of more pins are clocks, resets and constants, which don't care where a cell is.
-_MOST_PINS = 3000
 #: Each kind is looked at so often: a cell's best place depends on where the others are.
 _ROUNDS = 3
 
@@ -26,19 +25,12 @@ class _Design:
             for name, cell in cells.items()
             if "NEXTPNR_BEL" in cell["attributes"]
         }
-        self.at = {name: _coordinates(bel) for name, bel in self.bel.items()}
-        pins = defaultdict(list)
-        for name in self.bel:
-            for bits in cells[name]["connections"].values():
-                for bit in bits:
-                    if isinstance(bit, int):
-                        pins[bit].append(name)
+        self.at = {name: coordinates(bel) for name, bel in self.bel.items()}
         self.nets: dict[str, list[set[str]]] = defaultdict(list)
-        for names in pins.values():
-            if 1 < len(names) <= _MOST_PINS:
-                members = set(names)
-                for name in members:
-                    self.nets[name].append(members)
+        for names in nets_of(cells):
+            members = set(names)
+            for name in members:
+                self.nets[name].append(members)
 
     def permute(self, kind: str) -> None:
         """Moves the cells of ``kind`` among their places: what that costs, the others staying, is the least."""
@@ -46,7 +38,7 @@ class _Design:
         if not movable:
             return
         bels = sorted(self.bel[name] for name in movable)
-        places = np.array([_coordinates(bel) for bel in bels])
+        places = np.array([coordinates(bel) for bel in bels])
         cost = np.zeros((len(movable), len(bels)))
         for row, name in zip(cost, movable):
             for members in self.nets[name]:
@@ -57,14 +49,7 @@ class _Design:
         for i, j in zip(*linear_sum_assignment(cost)):
             name = movable[i]
             self.bel[name] = bels[j]
-            self.at[name] = _coordinates(bels[j])
-
-
-def _coordinates(bel: str) -> tuple[int, int]:
-    """Of a BEL by nextpnr's name, X12/Y34/…."""
-    found = re.match(r"X(\d+)/Y(\d+)/", bel)
-    assert found, bel
-    return int(found[1]), int(found[2])
+            self.at[name] = coordinates(bels[j])
 
 
 def shorter_places(cells: Mapping[str, Mapping[str, Any]], kinds: Sequence[str]) -> dict[str, str]:

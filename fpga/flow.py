@@ -14,6 +14,7 @@ from sat_hdl.fpga.toolchain import BuildError, SeedError, run_tool, tool_version
 from sat_hdl.sim.build import cached
 
 __all__ = [
+    "DENSE_ROOM",
     "DENSE_WEIGHTS",
     "LAST_PATIENCE",
     "PATIENCE",
@@ -47,7 +48,7 @@ DENSE_WEIGHTS = {
     "router2/bbMargin/y": "8",
 }
 #: Of a dense design's logic cells, how many more keep places free where wires are crowded.
-_COMPANIONS = 0.12
+DENSE_ROOM = 0.12
 #: What nextpnr says of a placement that it does not find.
 _NO_PLACES = "Unable to find legal placement"
 
@@ -155,18 +156,15 @@ def place_and_route(
         run(netlist, log, "--no-route", "--write", written, *options)
         return json.loads((cwd / written).read_text())
 
-    netlist, report, options = (
-        "netlist.json",
-        f"seed{seed}.json",
-        target.route_options(pins=pins, placed=result),
-    )
+    netlist, report = "netlist.json", f"seed{seed}.json"
+    options = target.route_options(pins=pins, placed=result)
     if dense:
         placed = place(netlist, f"first{seed}.log")["modules"]["top"]["cells"]
         design = json.loads((cwd / netlist).read_text())
         cells = design["modules"]["top"]["cells"]
         for cell, bel in shorter_places(placed, target.blocks).items():
             cells[cell]["attributes"]["BEL"] = placed[cell]["attributes"]["NEXTPNR_BEL"] = bel
-        add_companions(cells, placed, share=_COMPANIONS, seed=seed)
+        add_companions(cells, placed, share=DENSE_ROOM, seed=seed)
         (cwd / f"second{seed}.json").write_text(json.dumps(design))
         design = place(f"second{seed}.json", f"second{seed}.log")
         remove_companions(design["modules"]["top"]["cells"])

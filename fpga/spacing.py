@@ -1,16 +1,14 @@
 """Room for wires: cells that keep places free where a first placement was crowded."""
 
-import re
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from sat_hdl.fpga.placed_netlist import nets_of, place_of
+
 __all__ = ["add_companions", "crowding", "remove_companions"]
 
-#: Nets of more pins are clocks, resets and constants, which have ways of their own or lead anywhere.
-_MOST_PINS = 3000
 #: Side of the square of tiles that counts as one place.
 _AROUND = 7
 #: Above this share of the cells all are as crowded.
@@ -25,14 +23,7 @@ def crowding(cells: Mapping[str, Mapping[str, Any]]) -> np.ndarray:
     net the half perimeter, spread evenly over the rectangle around its pins (Spindler and Johannes, "Fast and
     Accurate Routing Demand Estimation for Efficient Routability-driven Placement", DATE 2007); averaged over 7 × 7
     tiles."""
-    pins = defaultdict(list)
-    for cell in cells.values():
-        if (at := _place(cell)) is not None:
-            for bits in cell["connections"].values():
-                for bit in bits:
-                    if isinstance(bit, int):
-                        pins[bit].append(at)
-    nets = [np.array(at) for at in pins.values() if 1 < len(at) <= _MOST_PINS]
+    nets = [np.array([place_of(cells[name]) for name in names]) for names in nets_of(cells)]
     if not nets:
         return np.zeros((1, 1))
     size = 1 + np.max([net.max(0) for net in nets], axis=0)
@@ -64,7 +55,7 @@ def add_companions(
     nets, wire = [], []
     for name, cell in cells.items():
         output = cell["connections"].get(_OUTPUTS.get(cell["type"], ""), [])
-        at = _place(placed.get(name, {}))
+        at = place_of(placed.get(name, {}))
         if output and isinstance(output[0], int) and at and at[0] < len(demand) and at[1] < len(demand[0]):
             nets.append(output[0])
             wire.append(demand[at])
@@ -91,8 +82,3 @@ def remove_companions(cells: dict[str, Any]) -> None:
     """Takes away what :func:`add_companions` added, from a netlist that was placed with it."""
     for name in [name for name in cells if name.startswith(_NAME)]:
         del cells[name]
-
-
-def _place(cell: Mapping[str, Any]) -> tuple[int, int] | None:
-    found = re.match(r"X(\d+)/Y(\d+)/", cell.get("attributes", {}).get("NEXTPNR_BEL", ""))
-    return (int(found[1]), int(found[2])) if found else None

@@ -21,7 +21,16 @@ from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS
 from sat_hdl.fpga.ecp5 import Area, parse_target
-from sat_hdl.fpga.flow import DENSE_WEIGHTS, PLACERS, ROUTERS, Placed, area_of, place_and_route, synthesise
+from sat_hdl.fpga.flow import (
+    DENSE_ROOM,
+    DENSE_WEIGHTS,
+    PLACERS,
+    ROUTERS,
+    Placed,
+    area_of,
+    place_and_route,
+    synthesise,
+)
 from sat_hdl.fpga.harness import Harness
 from sat_hdl.fpga.toolchain import SeedError, tool_version
 from sat_hdl.memory.north_buffer import NorthBuffer
@@ -93,6 +102,7 @@ def place_system(
         str(_FREQ_MHZ),
         placer,
         ROUTERS[1],
+        str(DENSE_ROOM),
         *DENSE_WEIGHTS.values(),
         str(seed),
     ]
