@@ -7,15 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from sat_hdl.fpga.block_places import shorter_places
-from sat_hdl.fpga.spacing import add_companions, remove_companions
+from sat_hdl.fpga.dense import route_dense
 from sat_hdl.fpga.target import Cells, Target
 from sat_hdl.fpga.toolchain import BuildError, SeedError, run_tool, tool_version
 from sat_hdl.sim.build import cached
 
 __all__ = [
-    "DENSE_ROOM",
-    "DENSE_WEIGHTS",
     "LAST_PATIENCE",
     "PATIENCE",
     "PLACERS",
@@ -34,21 +31,8 @@ PLACERS = ("heap", "static")
 #: nextpnr's routers: "router1" routes a component as it is measured; "router2" a whole accelerator, sooner.
 ROUTERS = ("router1", "router2")
 #: Rounds of router2 without an improvement after which a seed is given up: with far more wires taken twice than there
-#: were, and with a few, which it often tries 50 times, a second or less each.
-PATIENCE, LAST_PATIENCE = 40, 500
-#: How router2 weighs wires that are taken twice, at first and more in each round, and those that were, and how far
-#: around a net's pins it looks. nextpnr's own (0.5, 2, 1, 3 tiles) leave three times as many of them in an 8 × 8
-#: accelerator that fills three quarters of an LFE5U-85F.
-DENSE_WEIGHTS = {
-    "router2/initCurrCongWeight": "8.0",
-    "router2/currCongWeightMult": "1.0",
-    "router2/histCongWeight": "2.0",
-    "router2/estimateWeight": "1.1",
-    "router2/bbMargin/x": "8",
-    "router2/bbMargin/y": "8",
-}
-#: Of a dense design's logic cells, how many more keep places free where wires are crowded.
-DENSE_ROOM = 0.12
+#: were; with a few, which it often tries 50 times, a second or less each; and always where there is a next attempt.
+PATIENCE, LAST_PATIENCE, NEXT_PATIENCE = 40, 500, 20
 #: What nextpnr says of a placement that it does not find.
 _NO_PLACES = "Unable to find legal placement"
 
@@ -130,9 +114,8 @@ def place_and_route(
     ``pins``: a file in ``cwd``; without it pins are placed anywhere. ``result``: file in ``cwd`` for the target's
     packer. ``placer``, ``router``: see :data:`PLACERS`, :data:`ROUTERS`.
 
-    ``dense``: of a design that fills most of its device. It's placed twice, the second time with block RAMs and
-    multipliers where :func:`~sat_hdl.fpga.block_places.shorter_places` puts them, and with room where wires were
-    crowded (:func:`~sat_hdl.fpga.spacing.add_companions`). router2 gets :data:`DENSE_WEIGHTS`.
+    ``dense``: of a design that fills most of its device, in the way of :func:`~sat_hdl.fpga.dense.route_dense`, which
+    takes router2.
 
     Raises :class:`~sat_hdl.fpga.toolchain.SeedError` if this seed found no places or no ways.
     """
@@ -141,7 +124,8 @@ def place_and_route(
         arguments = [*target.options, "--json", netlist, "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
         arguments += ["--timing-allow-fail", "--placer", placer, "--router", router, *options]
         try:
-            run_tool(target.router, arguments, cwd=cwd, log=log, watch=_Progress())
+            watch = _Progress(NEXT_PATIENCE if dense else LAST_PATIENCE)
+            run_tool(target.router, arguments, cwd=cwd, log=log, watch=watch)
         except SeedError:
             raise
         except BuildError as error:
@@ -149,31 +133,21 @@ def place_and_route(
                 raise SeedError(str(error)) from None
             raise
 
-    def place(netlist: str, log: str) -> dict:
-        """The netlist as nextpnr writes it."""
-        written = f"placed{seed}-{netlist}"
-        options = target.route_options(pins=pins, placed=None)
-        run(netlist, log, "--no-route", "--write", written, *options)
-        return json.loads((cwd / written).read_text())
-
-    netlist, report = "netlist.json", f"seed{seed}.json"
+    report = f"seed{seed}.json"
     options = target.route_options(pins=pins, placed=result)
+
+    def place(netlist: str, placed: str) -> None:
+        options = target.route_options(pins=pins, placed=None)
+        run(netlist, f"{placed}.log", "--no-route", "--write", placed, *options)
+
+    def route(netlist: str, heatmaps: str) -> None:
+        told = ["--report", report, "--router2-heatmap", heatmaps]
+        run(netlist, f"seed{seed}.log", "--no-pack", "--no-place", *told, *options)
+
     if dense:
-        placed = place(netlist, f"first{seed}.log")["modules"]["top"]["cells"]
-        design = json.loads((cwd / netlist).read_text())
-        cells = design["modules"]["top"]["cells"]
-        for cell, bel in shorter_places(placed, target.blocks).items():
-            cells[cell]["attributes"]["BEL"] = placed[cell]["attributes"]["NEXTPNR_BEL"] = bel
-        add_companions(cells, placed, share=DENSE_ROOM, seed=seed)
-        (cwd / f"second{seed}.json").write_text(json.dumps(design))
-        design = place(f"second{seed}.json", f"second{seed}.log")
-        remove_companions(design["modules"]["top"]["cells"])
-        # nextpnr takes settings from a netlist, also those that have no option.
-        design["modules"]["top"]["settings"] |= DENSE_WEIGHTS
-        netlist = f"third{seed}.json"
-        (cwd / netlist).write_text(json.dumps(design))
-        options = ["--no-pack", "--no-place", *options]
-    run(netlist, f"seed{seed}.log", "--report", report, *options)
+        route_dense(cwd, blocks=target.blocks, seed=seed, place=place, route=route)
+    else:
+        run("netlist.json", f"seed{seed}.log", "--report", report, *options)
     return _read_report(json.loads((cwd / report).read_text()))
 
 
@@ -181,7 +155,8 @@ class _Progress:
     """Watches router2, which never gives up: some placements it can't route, and then more and more wires are taken
     twice (after 36 rounds 188, after 82 rounds 1,224; another seed of that design took 46 rounds)."""
 
-    def __init__(self):
+    def __init__(self, patience: int):
+        self._patience = patience
         self._best: tuple[int, int] | None = None
 
     def __call__(self, line: str) -> str | None:
@@ -191,7 +166,7 @@ class _Progress:
         if self._best is None or wires < self._best[1]:
             self._best = number, wires
         far = wires > 2 * self._best[1] + 50
-        if number - self._best[0] < (PATIENCE if far else LAST_PATIENCE):
+        if number - self._best[0] < (min(PATIENCE, self._patience) if far else self._patience):
             return None
         return (
             f"nextpnr's router2 gets nowhere: {self._best[1]} wires were still taken twice after {self._best[0]} "

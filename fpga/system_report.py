@@ -20,10 +20,9 @@ from sat_hdl.control.load import Scatter
 from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS
+from sat_hdl.fpga.dense import ATTEMPTS, FIRST_ROOM, MORE_ROOM, WEIGHTS
 from sat_hdl.fpga.ecp5 import Area, parse_target
 from sat_hdl.fpga.flow import (
-    DENSE_ROOM,
-    DENSE_WEIGHTS,
     PLACERS,
     ROUTERS,
     Placed,
@@ -102,8 +101,8 @@ def place_system(
         str(_FREQ_MHZ),
         placer,
         ROUTERS[1],
-        str(DENSE_ROOM),
-        *DENSE_WEIGHTS.values(),
+        *map(str, (ATTEMPTS, FIRST_ROOM, MORE_ROOM)),
+        *WEIGHTS.values(),
         str(seed),
     ]
     folder = cached("system", [*parts, tool_version("nextpnr-ecp5")], run)

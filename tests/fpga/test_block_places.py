@@ -107,9 +107,7 @@ def test_a_dense_design_is_placed_twice(tmp_path):
         tmp_path, target=target, seed=1, freq_mhz=50, placer="static", router="router2", dense=True
     )
     assert placed.used["DP16KD"] == placed.used["MULT18X18D"] == 4 and placed.slowest_mhz > 20
-    first, second = (
-        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("placed1-netlist", "second1")
-    )
+    first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("placed1-0", "room1-1"))
     kept = {
         name: entry["attributes"]["BEL"]
         for name, entry in second["modules"]["top"]["cells"].items()

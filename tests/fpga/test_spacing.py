@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from sat_hdl.fpga.spacing import add_companions, crowding, remove_companions
+from sat_hdl.fpga.spacing import add_companions, crowding, overused, remove_companions
 
 
 def lut(x: int, y: int, inputs: list[int], output: int) -> dict:
@@ -58,9 +58,9 @@ def test_companions_keep_crowded_places_free():
     placed = design(random.Random(1), 3000, 60)
     cells = netlist(placed)
     before = copy.deepcopy(cells)
-    added = add_companions(cells, placed, share=0.1)
-    assert added == len(cells) - len(before) and 200 < added < 400
     demand, mean = crowding(placed), []
+    added = add_companions(cells, placed, demand, share=0.1)
+    assert added == len(cells) - len(before) and 200 < added < 400
     drivers = {cell["connections"]["Z"][0]: name for name, cell in placed.items()}
     for name in cells.keys() - before.keys():
         (bit,) = cells[name]["connections"]["A"]
@@ -71,11 +71,29 @@ def test_companions_keep_crowded_places_free():
         for cell in placed.values()
     ]
     assert min(mean) > np.mean(everywhere)
+    # Their room counts for no more of it.
+    placed |= {name: lut(0, 0, [], 2) for name in cells.keys() - before.keys()}
+    assert 200 < add_companions(cells, placed, demand, share=0.1) == len(cells) - len(before) - added < 400
     remove_companions(cells)
     assert cells == before
 
 
 def test_without_wires_there_are_none():
     cells = {"lut": {"type": "LUT4", "attributes": {}, "connections": {"Z": [2]}}}
-    assert add_companions(cells, {"lut": lut(1, 1, [], 2)}, share=1) == 0
+    assert add_companions(cells, {"lut": lut(1, 1, [], 2)}, np.zeros((9, 9)), share=1) == 0
     assert list(cells) == ["lut"]
+
+
+def test_heat_maps_of_the_rounds_that_count_are_summed(tmp_path):
+    maps = np.random.default_rng(1).integers(0, 9, (4, 12, 10))
+    for number, tiles in enumerate(maps, 7):
+        # As nextpnr writes them: a line for each x, a comma after every tile.
+        text = "".join("".join(f"{n}," for n in row) + "\n" for row in tiles)
+        (tmp_path / f"heat_congestion_by_coordinate_{number}.csv").write_text(text)
+    found = overused(tmp_path / "heat", range(8, 30, 2))
+    wires = np.pad(maps[1] + maps[3], 3)
+    assert found.shape == (12, 10)
+    for x in range(12):
+        for y in range(10):
+            assert found[x, y] == pytest.approx(wires[x : x + 7, y : y + 7].mean())
+    assert not overused(tmp_path / "cold", range(8, 30)).any()
