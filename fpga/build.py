@@ -14,6 +14,7 @@ from sat_hdl.config import ConfigError
 from sat_hdl.fpga.board_system import BoardSystem
 from sat_hdl.fpga.board_top import DESIGN_MODULE, CoreTop, SystemTop
 from sat_hdl.fpga.boards import Board
+from sat_hdl.fpga.dense import SETTINGS
 from sat_hdl.fpga.flow import PLACERS, ROUTERS, Placed, place_and_route, run_yosys
 from sat_hdl.fpga.target import Cells
 from sat_hdl.fpga.toolchain import SeedError, run_tool, tool_pool, tool_version
@@ -70,6 +71,7 @@ def build(
     jobs: int = 2,
     placer: str = PLACERS[0],
     router: str = ROUTERS[1],
+    dense: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Bitstream:
     """Builds ``design`` for ``board`` with each seed from 1 to ``seeds`` and keeps the fastest result.
@@ -77,7 +79,8 @@ def build(
     ``design``: a BoardSystem, or a component of streams alone. ``clock_mhz`` is its clock, else the board's own
     choice (a BoardSystem's must be the one that it was made for). A result slower than it is returned
     all the same: see ``meets_clock``. Every seed's result is cached by content, also that it found no places or ways.
-    ``placer``, ``router``: of nextpnr.
+    ``placer``, ``router``: of nextpnr. ``dense``: place it again with room where wires are short, in the way of
+    :func:`~sat_hdl.fpga.dense.route_dense`; of an ECP5, by router2.
 
     Raises :class:`~sat_hdl.fpga.toolchain.SeedError` if that is so of all of them.
     """
@@ -85,6 +88,11 @@ def build(
         raise ConfigError(f"The placer must be one of {', '.join(PLACERS)}, not {placer!r}.")
     if router not in ROUTERS:
         raise ConfigError(f"The router must be one of {', '.join(ROUTERS)}, not {router!r}.")
+    if dense and (router != ROUTERS[1] or not board.target.blocks):
+        raise ConfigError(
+            f"A dense design is placed again by {ROUTERS[1]} for an ECP5 alone, not by {router} for {board.name}: "
+            "leave out --dense."
+        )
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"The number of seeds must be at least 1, not {seeds!r}.")
     clock_mhz = board.clock_mhz if clock_mhz is None else clock_mhz
@@ -127,7 +135,7 @@ def build(
                 try:
                     placed = place_and_route(
                         cwd, target=target, seed=seed, freq_mhz=top.clock_mhz, pins=target.pins, result=result,
-                        placer=placer, router=router,
+                        placer=placer, router=router, dense=dense,
                     )  # fmt: skip
                 except SeedError as error:
                     progress(f"seed {seed}: {error}")
@@ -140,7 +148,9 @@ def build(
                 (folder / "area.json").write_bytes((cwd / "cells.json").read_bytes())
                 (folder / "placed.json").write_bytes(msgspec.json.encode(placed))
 
-            return cached("bitstream", [*parts, placer, router, str(seed)], make)
+            return cached(
+                "bitstream", [*parts, placer, router, *(SETTINGS if dense else ()), str(seed)], make
+            )
 
         folders = dict(zip(range(1, seeds + 1), pool.map(one, range(1, seeds + 1))))
 

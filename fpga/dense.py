@@ -9,7 +9,7 @@ from sat_hdl.fpga.block_places import shorter_places
 from sat_hdl.fpga.spacing import add_companions, crowding, overused, remove_companions
 from sat_hdl.fpga.toolchain import SeedError
 
-__all__ = ["ATTEMPTS", "FIRST_ROOM", "MORE_ROOM", "WEIGHTS", "route_dense"]
+__all__ = ["ATTEMPTS", "FIRST_ROOM", "MORE_ROOM", "SETTINGS", "WEIGHTS", "route_dense"]
 
 #: How router2 weighs wires that are taken twice, at first and more in each round, and those that were, and how far
 #: around a net's pins it looks. nextpnr's own (0.5, 2, 1, 3 tiles) leave three times as many of them in an 8 × 8
@@ -27,6 +27,8 @@ WEIGHTS = {
 FIRST_ROOM, MORE_ROOM = 0.12, 0.05
 #: How often it is routed.
 ATTEMPTS = 4
+#: All of these, as part of a cached result's key.
+SETTINGS = tuple(map(str, (ATTEMPTS, FIRST_ROOM, MORE_ROOM, *WEIGHTS.values())))
 #: Rounds of router2 that tell where room is wanted. The ones before them are busy with what goes elsewhere as well.
 _TELLING = range(8, 21, 2)
 

@@ -20,7 +20,7 @@ from sat_hdl.control.load import Scatter
 from sat_hdl.control.product_unit import ProductUnit
 from sat_hdl.control.unit import UnitQueue
 from sat_hdl.control.vector_unit import COPIES, READERS, WRITERS
-from sat_hdl.fpga.dense import ATTEMPTS, FIRST_ROOM, MORE_ROOM, WEIGHTS
+from sat_hdl.fpga.dense import SETTINGS
 from sat_hdl.fpga.ecp5 import Area, parse_target
 from sat_hdl.fpga.flow import (
     PLACERS,
@@ -101,8 +101,7 @@ def place_system(
         str(_FREQ_MHZ),
         placer,
         ROUTERS[1],
-        *map(str, (ATTEMPTS, FIRST_ROOM, MORE_ROOM)),
-        *WEIGHTS.values(),
+        *SETTINGS,
         str(seed),
     ]
     folder = cached("system", [*parts, tool_version("nextpnr-ecp5")], run)

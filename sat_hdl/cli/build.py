@@ -37,6 +37,14 @@ def command(
         str, typer.Option(help="nextpnr's placer: heap finds faster results, static finds them sooner.")
     ] = "heap",
     router: Annotated[str, typer.Option(help="nextpnr's router: router2 or router1.")] = "router2",
+    dense: Annotated[
+        bool,
+        typer.Option(
+            "--dense",
+            help="Of a design that fills most of an ECP5: place it again and again, with room where wire is short; "
+            "best with the static placer. Each time takes a quarter of an hour and more.",
+        ),
+    ] = False,
     json: Json = False,
 ):
     """A bitstream of the accelerator behind a board's serial port, or of what of it fits there.
@@ -54,7 +62,14 @@ def command(
     with progress(f"Building for {board}") as say, atomic_dir(output) as folder:
         design = design_for(wanted_board, wanted, kind=kind, clock_mhz=clock_mhz)
         made = build(
-            design, wanted_board, seeds=seeds, clock_mhz=clock_mhz, placer=placer, router=router, progress=say
+            design,
+            wanted_board,
+            seeds=seeds,
+            clock_mhz=clock_mhz,
+            placer=placer,
+            router=router,
+            dense=dense,
+            progress=say,
         )
         if not made.meets_clock and not allow_timing_fail:
             raise Failure(

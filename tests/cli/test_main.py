@@ -48,6 +48,17 @@ WRONG_USE = {
     "no such board": ["build", "-o", "OUT", "--board", "ulx4s"],
     "an impossible clock": ["build", "-o", "OUT", "--board", "ulx3s-85f", "--clock-mhz", "4000"],
     "no such placer": ["build", "-o", "OUT", "--board", "ulx3s-85f", "--placer", "luck"],
+    "a dense design for another FPGA": ["build", "-o", "OUT", "--board", "icebreaker", "--dense"],
+    "a dense design by another router": [
+        "build",
+        "-o",
+        "OUT",
+        "--board",
+        "ulx3s-85f",
+        "--dense",
+        "--router",
+        "router1",
+    ],
     "no such router": ["build", "-o", "OUT", "--board", "ulx3s-85f", "--router", "luck"],
 }
 

@@ -59,6 +59,15 @@ def test_a_bitstream(run, tmp_path):
     assert json.loads(files["report.json"].read_text())["fmax_mhz"] == report["fmax_mhz"]
 
 
+def test_a_bitstream_placed_again(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAT_HDL_CACHE", str(tmp_path / "cache"))
+    _, once = run("-o", tmp_path / "once", "--seeds", 1)
+    status, again = run("-o", tmp_path / "again", "--seeds", 1, "--dense", "--placer", "static")
+    assert status == 0 and again["meets_clock"] and again["used"] == once["used"]
+    files = [(tmp_path / name / "ulx3s-85f.bit").read_bytes() for name in ("once", "again")]
+    assert files[0] != files[1]
+
+
 def test_seeds_that_fail(run, tmp_path, monkeypatch):
     """Others do; it is told, and not tried again."""
     monkeypatch.setenv("SAT_HDL_CACHE", str(tmp_path / "cache"))
