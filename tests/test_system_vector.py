@@ -139,3 +139,22 @@ def test_a_copy_that_cannot_be(system, name, wrong):
     code, number = update(15, **{name: spoilt})
     told = ErrorCode.MISALIGNED if wrong in ("base", "empty") else ErrorCode.BAD_SHAPE
     expect(system, code.words, told, "vector", number)
+
+
+def test_an_update_that_has_read_everything_before_its_copies_words_came(system):
+    """All operands are padding, so they are there at once: the streams' next words are the next command's."""
+    size = 4 * 8 * 8
+    padding = {f"{name}_": Descriptor(base=0x5000, run=size, x0=1, height=1, width=1) for name in "xyz"}
+    code, _ = update(15, blocks=1, **padding)
+    code.words.pop()  # its HALT
+    system.memory[0x6000:0x6040] = 7
+    code.descriptor("vector", Descriptor(base=0x6000, run=64), "x_")
+    code.descriptor("vector", Descriptor(base=Y + 0x1000, run=64), "out0_")
+    code.set("vector", flags=0b101, count=16, copies=0)
+    code.add(Op.RUN, "vector", action="convert")
+    code.add(Op.HALT)
+    system.memory[Y : Y + 0x1040] = 9
+    assert run(system, code.words) & 0b1111 == GOOD
+    for start in (0, 0x400, 0x800):
+        assert not system.memory[Y + start : Y + start + 16].any()
+    assert (system.memory[Y + 0x1000 : Y + 0x1040] == 7).all()

@@ -162,6 +162,8 @@ class VectorUnit(wiring.Component):
             copier.start.valid.eq(start & (ff | bp)),
         ]
         checks = Signal()
+        # Only then: by the time that the copies' words have come, a stream may have ended and want its next.
+        handing_out = Signal()
         started = Signal(len(streams))
         ready = Cat(s.words.ready for s in streams.values())
         copies_turn, wanted_copies = Signal(), Signal(len(COPIES))
@@ -171,9 +173,7 @@ class VectorUnit(wiring.Component):
             if i < len(self.words):
                 m.d.comb += [
                     s.words.payload.eq(self.words[i]),
-                    s.words.valid.eq(
-                        self.copying & ~copies_turn & started[i] & (self.number < unit.streams[i])
-                    ),
+                    s.words.valid.eq(handing_out & started[i] & (self.number < unit.streams[i])),
                 ]
         m.d.comb += start.eq(self.run.valid & self.run.ready)
         self._copy_in_turn(m, streams["copies"], copies_turn)
@@ -213,7 +213,7 @@ class VectorUnit(wiring.Component):
                     ]
                     m.next = "COPY"
             with m.State("COPY"):
-                m.d.comb += self.copying.eq(1)
+                m.d.comb += [self.copying.eq(1), handing_out.eq(1)]
                 m.d.sync += [finished.eq(done_now), self.number.eq(self.number + 1)]
                 with m.If(self.number == max(unit.streams) - 1):
                     m.d.sync += [self.number.eq(0), copies_turn.eq(started[-1])]
