@@ -27,10 +27,10 @@ WEIGHTS = {
 FIRST_ROOM, MORE_ROOM = 0.12, 0.05
 #: How often it is routed.
 ATTEMPTS = 4
-#: All of these, as part of a cached result's key.
-SETTINGS = tuple(map(str, (ATTEMPTS, FIRST_ROOM, MORE_ROOM, *WEIGHTS.values())))
 #: Rounds of router2 that tell where room is wanted. The ones before them are busy with what goes elsewhere as well.
 _TELLING = range(8, 21, 2)
+#: All of these, as part of a cached result's key.
+SETTINGS = tuple(map(str, (ATTEMPTS, FIRST_ROOM, MORE_ROOM, *WEIGHTS.values(), _TELLING)))
 
 
 def route_dense(

@@ -13,6 +13,7 @@ from sat_hdl.fpga.toolchain import BuildError, SeedError, run_tool, tool_version
 from sat_hdl.sim.build import cached
 
 __all__ = [
+    "DENSE_PATIENCE",
     "LAST_PATIENCE",
     "PATIENCE",
     "PLACERS",
@@ -31,8 +32,8 @@ PLACERS = ("heap", "static")
 #: nextpnr's routers: "router1" routes a component as it is measured; "router2" a whole accelerator, sooner.
 ROUTERS = ("router1", "router2")
 #: Rounds of router2 without an improvement after which a seed is given up: with far more wires taken twice than there
-#: were; with a few, which it often tries 50 times, a second or less each; and always where there is a next attempt.
-PATIENCE, LAST_PATIENCE, NEXT_PATIENCE = 40, 500, 20
+#: were; with a few, which it often tries 50 times, a second or less each; and in any attempt at a dense design.
+PATIENCE, LAST_PATIENCE, DENSE_PATIENCE = 40, 500, 20
 #: What nextpnr says of a placement that it does not find.
 _NO_PLACES = "Unable to find legal placement"
 
@@ -124,7 +125,7 @@ def place_and_route(
         arguments = [*target.options, "--json", netlist, "--seed", str(seed), "--freq", f"{freq_mhz:g}"]
         arguments += ["--timing-allow-fail", "--placer", placer, "--router", router, *options]
         try:
-            watch = _Progress(NEXT_PATIENCE if dense else LAST_PATIENCE)
+            watch = _Progress(DENSE_PATIENCE if dense else LAST_PATIENCE)
             run_tool(target.router, arguments, cwd=cwd, log=log, watch=watch)
         except SeedError:
             raise
