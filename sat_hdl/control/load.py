@@ -40,8 +40,8 @@ class Scatter(wiring.Component):
     """Writes a stream of 16-bit elements into a buffer: up to G = ``config.ingest`` of them a cycle.
 
     Element i of row o of the stream goes where :class:`Target` says. G a cycle while i is a multiple of G
-    (always, but where
-    runs of awkward lengths make up a row), else one a cycle; fewer where a word is shorter (tiny arrays).
+    (always, but where runs of awkward lengths make up a row), else one a cycle; fewer where a word is shorter
+    (tiny arrays). They are written two cycles after they were looked at.
 
     Arguments
     ---------
@@ -51,10 +51,10 @@ class Scatter(wiring.Component):
     -------
     start: In(1). Takes ``what``. what: In(scatter_layout).
     beats: In(stream of memory_bits of data, and whether they are the last of a run).
-    address: Out, west_rows: Out(R), west_lanes: Out(G), values: Out(E), indices: Out(E / 4), parts: Out(2·C):
-        where ``west_data`` (G elements, in the order that :class:`~sat_hdl.memory.west_buffer.WestBuffer` wants),
+    address: Out, west_rows: Out(R), west_lanes: Out(G), values: Out(E), indices: Out(E / 4), parts: Out(2·C), all
+        from registers: where ``west_data`` (G elements, in :class:`~sat_hdl.memory.west_buffer.WestBuffer`'s order),
         ``north_data`` (E elements) and ``result_data`` (2·C elements) are to be written now.
-    to_results: Out(1), from a register. ``parts`` may have some.
+    to_results: Out(1), from a register too. ``parts`` may have some.
     busy: Out(1). Elements are on their way.
     range_error: Out(1). A word past the buffer's end was to be written; it is not.
     """
@@ -190,7 +190,7 @@ class Scatter(wiring.Component):
                 offset.eq(0),
             ]
 
-        # --- writes, a cycle later ------------------------------------------------------------------------
+        # --- where in the buffer, a cycle later -------------------------------------------------------------
         inside = Signal(24)
         depth = Signal(17)
         depths = {
@@ -213,17 +213,16 @@ class Scatter(wiring.Component):
             for t, place in places.items():
                 with m.Case(t):
                     m.d.comb += [inside.eq(place), depth.eq(depths[t])]
-        sum_low, sum_valid = Signal(25), Signal()
+        address, valid = Signal(25), Signal()
         base = Signal(18, reset_less=True)
         within = Signal(24, reset_less=True)
         chunk = Signal(data.ArrayLayout(16, lanes), reset_less=True)
         count = Signal.like(now, reset_less=True)
         where_i, where_o = Signal(24, reset_less=True), Signal(24, reset_less=True)
-        wrote = Signal()
+        writes = Signal()
         broadcast = Signal(reset_less=True)
         m.d.sync += [
-            wrote.eq(active),
-            self.to_results.eq(active & (target == Target.RESULTS)),
+            writes.eq(active),
             base.eq(what.to + offset),
             within.eq(inside),
             chunk.eq(held),
@@ -232,25 +231,30 @@ class Scatter(wiring.Component):
             where_o.eq(o),
             broadcast.eq(~aligned | (wide == 1)),
         ]
-        m.d.comb += [
-            sum_low.eq(base + within),
-            sum_valid.eq(wrote & (sum_low < depth)),
-            self.range_error.eq(wrote & (sum_low >= depth)),
-            self.busy.eq(active | wrote),
-            self.address.eq(sum_low),
-        ]
+        m.d.comb += [address.eq(base + within), valid.eq(writes & (address < depth))]
+
+        # --- writes, another one later: buffers are far away, and what they are told depends on two sums ----
+        wrote = Signal()
         # Element e is at place (i + e) modulo the word; where one comes alone, it is on every lane.
         spread = Signal.like(chunk)
-        for lane in range(lanes):
-            m.d.comb += spread[lane].eq(Mux(broadcast, chunk[0], chunk[lane]))
+        turn = Signal(_bits(lanes), reset_less=True)
+        m.d.sync += [
+            wrote.eq(writes),
+            self.to_results.eq(writes & (target == Target.RESULTS)),
+            self.range_error.eq(writes & ~valid),
+            self.address.eq(address),
+            *(spread[lane].eq(Mux(broadcast, chunk[0], chunk[lane])) for lane in range(lanes)),
+            *(
+                turn[bit].eq(where_o[bit] & ((bit < _bits(config.rows)) | (target == Target.WEST_COLUMNS)))
+                for bit in range(_bits(lanes))
+            ),
+        ]
+        m.d.comb += self.busy.eq(active | writes | wrote)
 
         # The west buffer has element e of a piece on lane e xor o, whichever way the piece goes (o being the
         # number of its row, or its place in words): a level of multiplexers a bit of o.
         turned = list(spread)
-        for bit in range(_bits(lanes)):
-            by = where_o[bit]
-            if bit >= _bits(config.rows):
-                by &= target == Target.WEST_COLUMNS
+        for bit, by in enumerate(turn):
             turned = [Mux(by, turned[lane ^ 1 << bit], turned[lane]) for lane in range(lanes)]
 
         def enables(size: int, width: int):
@@ -274,18 +278,20 @@ class Scatter(wiring.Component):
             where_o[: _bits(config.rows)] if config.rows > 1 else 0
         ]
         one_lane = Array([1 << lane for lane in range(lanes)])[where_o[: _bits(lanes)] if lanes > 1 else 0]
-        with m.If(sum_valid):
+        masks = (self.west_rows, self.west_lanes, self.values, self.indices, self.parts)
+        m.d.sync += [mask.eq(0) for mask in masks]
+        with m.If(valid):
             with m.Switch(target):
                 with m.Case(Target.WEST_ROWS):
-                    m.d.comb += [self.west_rows.eq(one_row), self.west_lanes.eq(enables(lanes, lanes))]
+                    m.d.sync += [self.west_rows.eq(one_row), self.west_lanes.eq(enables(lanes, lanes))]
                 with m.Case(Target.WEST_COLUMNS):
-                    m.d.comb += [self.west_rows.eq(enables(config.rows, lanes)), self.west_lanes.eq(one_lane)]
+                    m.d.sync += [self.west_rows.eq(enables(config.rows, lanes)), self.west_lanes.eq(one_lane)]
                 with m.Case(Target.NORTH_ROWS, Target.NORTH_VALUES):
-                    m.d.comb += self.values.eq(enables(config.panel, lanes))
+                    m.d.sync += self.values.eq(enables(config.panel, lanes))
                 with m.Case(Target.NORTH_INDICES):
-                    m.d.comb += self.indices.eq(enables(config.panel // 4, lanes))
+                    m.d.sync += self.indices.eq(enables(config.panel // 4, lanes))
                 with m.Case(Target.RESULTS):
-                    m.d.comb += self.parts.eq(enables(2 * config.cols, lanes))
+                    m.d.sync += self.parts.eq(enables(2 * config.cols, lanes))
         return m
 
 

@@ -78,8 +78,8 @@ class LoadModel:
         if self._left:
             self._reader.take(beats, begin, self._free - of_last)
         elif self._done is not None:
-            # What is taken last is written a cycle after it was looked at.
-            self._done(self._free + 2)
+            # What is taken last is written two cycles after it was looked at.
+            self._done(self._free + 3)
 
 
 @lru_cache(maxsize=1024)
