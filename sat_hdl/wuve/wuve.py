@@ -198,7 +198,7 @@ class Wuve(wiring.Component):
         m.d.sync += had.eq(Mux(goes, 0, taken))
         with m.If(schedule.room):
             m.d.sync += left_valid.eq(schedule.leave)
-        with m.If(schedule.leave):
+            # What is taken along when none leaves is not valid: so `leave`, which comes late, need not go everywhere.
             m.d.sync += [left.many.eq(schedule.leave_many), left.last.eq(schedule.leave_last)]
         meta, meta_valid = Cat(left.many, left.last), takes[2]
         for i in range(self._lane.narrow_latency):
@@ -238,8 +238,9 @@ class Wuve(wiring.Component):
             "mask_positive": masks_positive, "mask_equal": masks_equal, "want": moving.token.want,
             "relu": plan.relu, "padded": schedule.padded_now, "narrow_move": narrow_move,
         }  # fmt: skip
-        for name in ("address", "operand_address", "store_address", "scalar", "number", "leave"):
+        for name in ("address", "operand_address", "store_address", "scalar", "number"):
             strobes[name] = getattr(schedule, name)
+        strobes["leave"] = schedule.room
         strobes |= {name: getattr(schedule, name) for name in schedule.strobes if name != "padded_now"}
         for lane in range(lanes):
             m.submodules[f"lane_{lane}"] = Instance(
