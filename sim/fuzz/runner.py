@@ -39,9 +39,12 @@ CONFIGS = {
         rows=4, cols=2, memory_bits=32, weight_stationary=False, ring=True, group_ram="block", west_depth=128,
         north_depth=256, result_depth=128
     ),
+    "2x16": Config(
+        rows=2, cols=16, memory_bits=512, max_m=16, vector_lanes=16, west_depth=64, north_depth=128, result_depth=128
+    ),
 }  # fmt: skip
 #: Which of them each block takes, in turns.
-TURNS = ("2x2", "2x8", "2x4", "4x2", "2x2", "2x8", "4x4")
+TURNS = ("2x2", "2x8", "2x4", "4x2", "2x2", "2x8", "4x4", "2x16")
 #: Programs of a block, half of them damaged: a block begins with a device just made.
 BLOCK = 50
 #: Cycles after which a good program hangs.
