@@ -23,7 +23,7 @@ __all__ = ["boards_table"]
 KEEP, GROUP = 2, 8
 
 
-def measure(name: str, seeds: int, placer: str, router: str, jobs: int) -> dict[str, Any]:
+def measure(name: str, seeds: int, placer: str, router: str, dense: bool, jobs: int) -> dict[str, Any]:
     """Builds the board's own choice. → its report."""
     chosen = board(name)
     config = preset(chosen.preset)
@@ -32,7 +32,9 @@ def measure(name: str, seeds: int, placer: str, router: str, jobs: int) -> dict[
     def say(text: str) -> None:
         print(f"{name}: {text}", flush=True)
 
-    made = build(design, chosen, seeds=seeds, placer=placer, router=router, jobs=jobs, progress=say)
+    made = build(
+        design, chosen, seeds=seeds, placer=placer, router=router, dense=dense, jobs=jobs, progress=say
+    )
     return {
         "board": name,
         "component": chosen.component,
@@ -42,6 +44,7 @@ def measure(name: str, seeds: int, placer: str, router: str, jobs: int) -> dict[
         "target": chosen.target.name,
         "placer": placer,
         "router": router,
+        "dense": dense,
         "tools": [tool_version(tool) for tool in ("yosys", chosen.target.router, chosen.target.packer)],
         "logic_cell": chosen.target.logic_cell,
         **made.report(),
@@ -80,12 +83,15 @@ def main(
     seeds: Annotated[int, typer.Option(help="Place and route this many times.", min=1)] = 3,
     placer: Annotated[str, typer.Option(help="nextpnr's placer: heap or static.")] = "heap",
     router: Annotated[str, typer.Option(help="nextpnr's router: router2 or router1.")] = "router2",
+    dense: Annotated[
+        bool, typer.Option("--dense", help="In the way of designs that nearly fill their ECP5.")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Seeds at a time.", min=1)] = 2,
 ):
     """Builds each board and keeps its report."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     for name in boards:
-        report = measure(name, seeds, placer, router, jobs)
+        report = measure(name, seeds, placer, router, dense, jobs)
         (REPORTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
         fmax = ", ".join(_fmax(seed) for seed in report["seeds"])
         print(f"{name}: {fmax} MHz, {report['clock_mhz']:g} asked for", flush=True)
