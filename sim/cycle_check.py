@@ -129,12 +129,24 @@ STEPS: dict[str, list[StepCase]] = {
         StepCase(model="resnet", batch=4, dataflow="os", latency=100),
         StepCase(model="mlp", batch=32, method="dense", latency=200),
     ],
+    "4x2": [
+        StepCase(model="mlp", batch=4),
+        StepCase(model="cnn", batch=4, method="sdwp", latency=30),
+        StepCase(model="mlp", batch=16, method="dense", latency=100),
+        StepCase(model="resnet", batch=4, latency=1),
+    ],
     "4x4": [
         StepCase(model="mlp", batch=8, group=16, latency=1),
         StepCase(model="mlp", batch=32, method="dense", latency=200),
         StepCase(model="cnn", batch=4),
         StepCase(model="resnet", batch=4, method="dense", latency=50),
         StepCase(model="cnn", batch=8, method="dense", latency=200),
+    ],
+    "2x16": [
+        StepCase(model="mlp", batch=8, group=16, latency=1),
+        StepCase(model="mlp", batch=32, method="dense", latency=200),
+        StepCase(model="cnn", batch=4),
+        StepCase(model="resnet", batch=4, method="dense", latency=50),
     ],
     "8x8": [
         StepCase(model="mlp", batch=16),

@@ -11,11 +11,13 @@ from sat_hdl.layouts import ErrorCode
 from sat_hdl.memory.descriptor import WRITE_WORDS, StreamError
 from sat_hdl.memory.read_port import ReadClientSignature
 from sat_hdl.memory.reader import AffineReader
+from sat_hdl.memory.register_slice import RegisterSlice
 from sat_hdl.memory.relay import Relay
 from sat_hdl.memory.write_port import WriteClientSignature
 from sat_hdl.memory.writer import AffineWriter
 from sat_hdl.wuve.layouts import Op
 from sat_hdl.wuve.pregenerate import Pregenerate
+from sat_hdl.wuve.transpose import Transpose
 from sat_hdl.wuve.wuve import Wuve
 
 __all__ = ["COPIES", "READERS", "WRITERS", "VectorUnit"]
@@ -87,8 +89,12 @@ class VectorUnit(wiring.Component):
         )
 
         m.submodules.copier = copier = Pregenerate(config)
-        # Whether the copier has room is known late, and stops the lanes far away; an update takes 4 cycles a vector.
-        m.submodules.relay = relay = Relay(shape=wuve.half.payload.shape())
+        # Whether the copier has room is known late, and stops the lanes far away. A relay before the copier costs a
+        # cycle a vector beside the copier's own, for which there is time where memory bounds the update.
+        vector_cycles = Transpose.vector_cycles(config.vector_lanes, config.copy_lanes)
+        least = max(4, 3 * 32 * config.vector_lanes // bits)
+        stage = Relay if 1 + vector_cycles <= least else RegisterSlice
+        m.submodules.relay = relay = stage(shape=wuve.half.payload.shape())
         connect(m, wuve.half, relay.i)
         connect(m, relay.o, copier.half)
 

@@ -33,6 +33,14 @@ class Schedule(wiring.Component):
     until no more passes are under way than the chunk has vectors, fewer one, for then its own sum is written.
     The entries' read port serves passes first; results leave in cycles in which no pass reads.
 
+    Arguments
+    ---------
+    lanes: L.
+    paced: SGD's vectors enter no sooner one after the other than they have passes. All slots together take no more
+        anyway; but vectors that enter side by side read side by side, and then leave side by side, faster than the
+        copies take them, one in 4 cycles. Paced, one leaves whenever one enters, for the ring's length is no multiple
+        of 4 or 5. Of no use where memory gives vectors at a slower pace.
+
     Members
     -------
     plan: In(plan_layout), scalars: In(8 × 32). Held while anything is under way.
@@ -62,8 +70,8 @@ class Schedule(wiring.Component):
         *("contests", "begin", "padded_now"),
     )
 
-    def __init__(self, *, lanes: int):
-        self._lanes = lanes
+    def __init__(self, *, lanes: int, paced: bool):
+        self._lanes, self._paced = lanes, paced
         many = max(1, (lanes - 1).bit_length())
         address = range(ENTRIES)
         flags = (
@@ -104,13 +112,14 @@ class Schedule(wiring.Component):
         entry = Signal.like(head)
         ready = Signal()
         enters = Signal()
+        may_enter = ~more & ~self._hold(m, enters, last_pass) if self._paced else ~more
         allocates = Signal()
         too_long = plan.chain | plan.contest
         too_long = too_long & token.first & ~token.final & ~token.chunk_start & vectors[-1]
         m.d.comb += [
             entry.eq(Mux(token.first, head, Mux(token.chunk_start, base, following))),
             # SGD writes the entry as it comes; a result may be written then.
-            ready.eq(~more & Mux(token.first, ~used[-1], under_way < vectors) & ~(plan.sgd & ending)),
+            ready.eq(may_enter & Mux(token.first, ~used[-1], under_way < vectors) & ~(plan.sgd & ending)),
             self.accept.eq(self.waiting & (plan.check | self.too_long | too_long | ready)),
             enters.eq(self.accept & ~(plan.check | self.too_long | too_long)),
             allocates.eq(enters & token.first),
@@ -197,6 +206,15 @@ class Schedule(wiring.Component):
             self.quiet.eq((under_way == 0) & (done == 0) & ~finished & ~self.entered),
         ]
         return m
+
+    def _hold(self, m: Module, enters, last_pass) -> Signal:
+        """From a vector's entering for SGD on, for one cycle less than it has passes."""
+        hold, left = Signal(), Signal(2, reset_less=True)
+        with m.If(enters & self.plan.sgd):
+            m.d.sync += [left.eq(last_pass - 1), hold.eq(1)]
+        with m.Elif(hold):
+            m.d.sync += [left.eq(left - 1), hold.eq(left != 0)]
+        return hold
 
     def _operands(self, m: Module, more, number, enters, reads):
         """The lane's strobes: of the next cycle, in which a pass reads, and of the one after."""

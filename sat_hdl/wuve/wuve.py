@@ -88,7 +88,9 @@ class Wuve(wiring.Component):
         # Between what vectors there are and what is there for them: each is slow enough by itself.
         m.submodules.tokens = tokens = RegisterSlice(shape=token_layout(lanes))
         wanted = tokens.o.payload
-        m.submodules.schedule = schedule = Schedule(lanes=lanes)
+        # Three wide streams that come through one port give a vector every 96·L/D cycles: seldom enough, or not.
+        paced = 96 * lanes <= 5 * self._data_bits
+        m.submodules.schedule = schedule = Schedule(lanes=lanes, paced=paced)
         command = Signal(command_layout(), reset_less=True)
         plan = Signal(plan_layout(), reset_less=True)
         ops = {op: command.op == op.value for op in Op}

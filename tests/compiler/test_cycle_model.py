@@ -95,6 +95,19 @@ def test_a_ring_is_waited_for():
         assert abs(check.error) < 0.01, check
 
 
+@pytest.mark.parametrize("model, batch", [("mlp", 16), ("cnn", 4)])
+def test_an_update_that_lanes_bound(model, batch):
+    """A port so wide that passes through the lanes, and copies that are as fast as these, bound the update: the model
+    knows no cycle beside them."""
+    device = Watched(replace(CONFIGS["4x4"], vector_lanes=4))
+    check = device.step(StepCase(model=model, batch=batch))
+    assert abs(check.error) < 0.01, check
+
+
+def test_every_device_has_steps():
+    assert STEPS.keys() == CONFIGS.keys()
+
+
 def _words(*instructions: Instruction) -> list[int]:
     return [encode(instruction) for instruction in instructions]
 
