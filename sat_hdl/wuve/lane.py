@@ -59,7 +59,7 @@ class Lane(wiring.Component):
         ``store_address``; begin: In(1): there is no best so far; padded: In(1): X can't win; number: In(16) of
         X's chunk.
     strange: Out(1). X, in the cycle of a read, is infinite or NaN.
-    leave: In(1), exists: In(1). Takes the entry that is read for output; +0 unless it exists.
+    leave: In(1), exists: In(1). Takes what is read for output, whether or not it leaves now; +0 unless it exists.
     left_first, left_second: Out(32). The entry taken.
     narrow_move: In(1). Moves left_first on through ``narrow_latency`` ranks of :class:`Narrow`.
     narrow: Out(format.width).
